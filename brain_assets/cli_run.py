@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from textwrap import shorten
 from typing import Any
@@ -24,20 +24,14 @@ N_DOUBTS = 3
 """Years that are named in a line."""
 
 
-def run_years(
-    backfill: Backfill,
-    years: Sequence[int],
-    pool: Pool,
-    last: Sequence[Task] = (),
-    line: Callable[[Event], str] | None = None,
-) -> list[Event]:
-    """Run years, then what comes last, and print the `line` of whatever ends; what Ctrl-C raises tells what is left."""
+def run_years(backfill: Backfill, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> list[Event]:
+    """Run years, then what comes last, and print a line for whatever ends; what Ctrl-C raises tells what is left."""
     outcomes = []
     console.print(f"[dim]{pool.words}[/]")
     with closing(_ends(backfill, years, pool, last)) as ends:
         for event in ends:
             outcomes.append(event)
-            if text := (line or event_line)(event):
+            if text := event_line(event):
                 console.print(text)
             for warning in data_warnings(event.warnings):
                 said = escape(f"{event.year} {event.asset}, {warning}")
@@ -110,7 +104,7 @@ def event_line(outcome: Event) -> str:
         took += f" ({outcome.detail})"
     elif kept := metadata.get("replaced_prices") or metadata.get("replaced"):
         took += f" (other rows than before, which are kept: {kept})"
-    return head + escape(took + "".join(f", {words}" for words in _findings(metadata))) + hub_words(metadata)
+    return head + escape(took + "".join(f", {words}" for words in _findings(metadata))) + _hub_words(metadata)
 
 
 ENDED = {
@@ -124,7 +118,7 @@ ENDED = {
 def _findings(metadata: Mapping[str, Any]) -> Iterator[str]:
     """Give what tells most of what was made."""
     if "verdict" in metadata:
-        yield metadata["verdict"]
+        yield f"{metadata['version']}: {metadata['verdict']}"
     elif "validation/loss" in metadata:
         if "epochs" in metadata:
             yield f"{metadata['epochs']} epochs"
@@ -141,7 +135,7 @@ def _findings(metadata: Mapping[str, Any]) -> Iterator[str]:
         yield f"empty (source {metadata['source']})" if "source" in metadata else "empty"
 
 
-def hub_words(metadata: Mapping[str, Any]) -> str:
+def _hub_words(metadata: Mapping[str, Any]) -> str:
     """Say how a model's copy on the Hub stands, if it has one."""
     if "hub" not in metadata:
         return ""

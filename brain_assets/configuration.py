@@ -6,10 +6,9 @@ with the same fields, and refuses a value with the same sentence.
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, Self, TypeVar
 
 import pydantic
-from pydantic.fields import FieldInfo
 
 from brain_assets.check_result import listed
 from brain_assets.errors import ConfigError
@@ -77,26 +76,7 @@ def _explain(
         )
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else config_class.__name__
-    expected = _expected(fields[name]) if name in fields else first["msg"]
-    got = "nothing" if first["type"] == "missing" else reprlib.repr(values.get(name, first["input"]))
+    is_missing = first["type"] == "missing"
+    expected = "a value" if is_missing else first["msg"].removeprefix("Input should be ")
+    got = "nothing" if is_missing else reprlib.repr(values.get(name, first["input"]))
     return ConfigError(f"{name}: expected {expected}, got {got}; correct the run configuration.")
-
-
-_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
-
-
-def _expected(field: FieldInfo) -> str:
-    """Say what a field takes, such as ``an integer: at least 2, at most 1,000``."""
-    if get_origin(field.annotation) is Literal:
-        return f"one of {', '.join(map(str, get_args(field.annotation)))}"
-    kind = _KINDS.get(field.annotation, str(field.annotation))  # type: ignore[arg-type]
-    bounds = [
-        f"{words} {getattr(item, bound):,}"
-        for item in field.metadata
-        for bound, words in _BOUNDS.items()
-        if getattr(item, bound, None) is not None
-    ]
-    return f"{kind}: {', '.join(bounds)}" if bounds else kind
-
-
-_KINDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false"}

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import pty
 import re
@@ -44,22 +43,11 @@ STATES = {"✓": "done", "!": "warned", "~": "stale", "✗": "damaged", "·": "m
 
 @dataclass(frozen=True)
 class Finished:
-    """A backfill of `YEARS` that went through; nobody changes its folder, tests take a copy.
-
-    Attributes
-    ----------
-    data_dir : Path
-    config : Path
-        Its run configuration.
-    output : str
-    seconds, cpu_seconds : float
-    """
+    """A backfill of `YEARS` that went through; nobody changes its folder, tests take a copy."""
 
     data_dir: Path
     config: Path
     output: str
-    seconds: float
-    cpu_seconds: float
 
     def copy(self, folder: Path) -> Path:
         """Give a folder with the same results, times of change included."""
@@ -274,31 +262,15 @@ def shared_backfill(factory: pytest.TempPathFactory) -> Finished:
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     folder = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / "finished"
     folder.mkdir(exist_ok=True)
-    record = folder / "record.json"
+    output = folder / "output.txt"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not record.exists():
+        if not output.exists():
             config = write_config(folder / "tiny.yaml")
-            started, cpu_started = time.monotonic(), _cpu_seconds()
             run = in_own_process(folder / "data", "backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(config))
             assert run.returncode == 0, run.stdout + run.stderr
-            took = {"seconds": time.monotonic() - started, "cpu_seconds": _cpu_seconds() - cpu_started}
-            record.write_text(json.dumps({"output": run.stdout, **took}))
-    return Finished(folder / "data", folder / "tiny.yaml", **json.loads(record.read_text()))
-
-
-def _cpu_seconds() -> float:
-    """Give what this process and those that it has seen end have cost."""
-    return sum(os.times()[:4])
-
-
-@contextmanager
-def cpu_seconds() -> Iterator[list[float]]:
-    """Measure what this process and those that run and end inside cost; a busy machine hardly changes it."""
-    measured: list[float] = []
-    before = _cpu_seconds()
-    yield measured
-    measured.append(_cpu_seconds() - before)
+            output.write_text(run.stdout)
+    return Finished(folder / "data", folder / "tiny.yaml", output.read_text())
 
 
 def outcomes(output: str) -> dict[tuple[int, str], str]:

@@ -66,7 +66,7 @@ def test_policy_options_are_undone() -> None:
         ),
         (
             {"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}},
-            "max_weight: expected a finite number: more than 0, at most 1, got 2",
+            "max_weight: expected less than or equal to 1, got 2",
         ),
         ({"training": {}}, "PpoConfig: expected keys"),
     ],
@@ -90,18 +90,18 @@ class Sizes(ModelConfig):
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"units": True}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got True;"),
-        ({"units": 8.0}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 8.0;"),
-        ({"units": 2_000}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 2000;"),
-        ({"units": 3}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 3;"),
+        ({"units": True}, "units: expected a valid integer, got True;"),
+        ({"units": 8.0}, "units: expected a valid integer, got 8.0;"),
+        ({"units": 2_000}, "units: expected less than or equal to 1024, got 2000;"),
+        ({"units": 3}, "units: expected a multiple of 2, got 3;"),
         ({"units": 10, "kind": "ranked"}, "units: expected less than 9 with kind ranked, got 10;"),
-        ({"rate": "1"}, "rate: expected a finite number: more than 0, got '1';"),
-        ({"rate": False}, "rate: expected a finite number: more than 0, got False;"),
-        ({"rate": math.nan}, "rate: expected a finite number: more than 0, got nan;"),
-        ({"rate": math.inf}, "rate: expected a finite number: more than 0, got inf;"),
-        ({"rate": 10**400}, "rate: expected a finite number: more than 0, got 1000"),
-        ({"kind": "other"}, "kind: expected one of raw, ranked, got 'other';"),
-        ({"kind": None}, "kind: expected one of raw, ranked, got None;"),
+        ({"rate": "1"}, "rate: expected a valid number, got '1';"),
+        ({"rate": False}, "rate: expected a valid number, got False;"),
+        ({"rate": math.nan}, "rate: expected a finite number, got nan;"),
+        ({"rate": math.inf}, "rate: expected a finite number, got inf;"),
+        ({"rate": 10**400}, "rate: expected a valid number, got 1000"),
+        ({"kind": "other"}, "kind: expected 'raw' or 'ranked', got 'other';"),
+        ({"kind": None}, "kind: expected 'raw' or 'ranked', got None;"),
         ({"size": 3}, "Sizes: expected keys among units, rate, kind, got 'size'; remove them."),
         ({"units": 8, "rate": 1.0}, "Sizes: expected keys units, rate, kind, got none of kind; add them."),
     ],
@@ -115,7 +115,7 @@ def test_an_integer_is_taken_for_a_float_and_a_copy_is_checked() -> None:
     sizes = build(Sizes, {"rate": 4})
     assert type(sizes.rate) is float
     assert sizes.replace(units=4) == Sizes(units=4, rate=4.0)
-    with pytest.raises(ConfigError, match=r"^units: expected an integer"):
+    with pytest.raises(ConfigError, match=r"^units: expected greater than or equal to 2"):
         sizes.replace(units=0)
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         sizes.units = 4
@@ -136,8 +136,7 @@ def test_a_run_configuration_of_dagster_is_one_and_the_same(capfd: pytest.Captur
     assert run({"units": 4, "rate": 1, "force": True}).output_for_node("sized") == Sizes(units=4, rate=1.0).model_dump()
     with pytest.raises(dg.DagsterInvalidConfigError, match="not in enum type"):
         run({"kind": "other"})
-    failure = run({"units": -5}).failure_data_for_node("sized")
+    failure = run({"units": -4}).failure_data_for_node("sized")
     assert failure.error.cause.message.strip().endswith(
-        "ConfigError: units: expected an integer: at least 2, at most 1,024, a multiple of 2, got -5; correct the run "
-        "configuration."
+        "ConfigError: units: expected greater than or equal to 2, got -4; correct the run configuration."
     )

@@ -16,17 +16,12 @@ import brain_assets as ba
 from brain_assets.errors import BrainAssetsError, RunError, TrainingError
 from brain_assets.graph.assets import forecasters
 from brain_assets.portfolio.weights_table import CASH
-from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, shared_backfill
+from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished
 from brain_assets_tests.conftest import SYMBOLS, TINY
 from brain_assets_tests.graph.worlds import HERE, NAMES
 
 pytestmark = pytest.mark.wings
 GIVEN: dict[str, Any] = {"market": "simulator", "symbols": SYMBOLS, "last_year": YEARS[-1], "config": TINY}
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return shared_backfill(tmp_path_factory)
 
 
 @pytest.fixture

@@ -76,7 +76,10 @@ LSTM, PPO = "ops.lstm_snapshot.config", "ops.ppo_policy.config"
         ("{ops: {2019: {}}}", "ops: expected keys among backtest, boosting_snapshot, .*, got 2019"),
         ("{ops: {lstm_snapshot: {config: {hidden_size: big}}}}", f"{LSTM}.hidden_size: expected Int, got 'big'"),
         ("{ops: {ppo_policy: {config: {device: gpu}}}}", f"{PPO}.device: expected one of auto, cpu, cuda, got 'gpu'"),
-        ("{ops: {lstm_snapshot: {config: {hidden_size: -1}}}}", "hidden_size: expected an integer: at least 1, .*"),
+        (
+            "{ops: {lstm_snapshot: {config: {hidden_size: -1}}}}",
+            "hidden_size: expected greater than or equal to 1, got -1",
+        ),
         ("[ops]", "run.yaml: expected a mapping with the key ops, got list"),
         ("{ops: {lstm_snapshot: [", "run.yaml: expected a YAML file, got: while parsing a flow node .*"),
         (None, "run.yaml: expected a YAML file, got: No such file or directory"),
