@@ -55,10 +55,11 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: (*ORDER, name).index(name))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; Ctrl-C ends each in a line."""
+        """Run a command; what the package warns of is shown, and Ctrl-C ends it in a line."""
         signal.signal(signal.SIGINT, _interrupt)
         try:
-            return super().invoke(ctx)
+            with warnings_shown():
+                return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
             console.print("; ".join(["stopped", *stopped.args]))
             raise typer.Exit(INTERRUPTED) from None
@@ -138,7 +139,7 @@ def backfill(
     What is done is skipped. A failed year does not stop what does not depend on it. What checks warn of is said under
     the line of its year. The exit code is 1 if anything failed. Ctrl-C stops at once; run it again to go on.
     """
-    with session(market, engine, adjust_splits=adjust_splits or None) as (project, instance), warnings_shown():
+    with session(market, engine, adjust_splits=adjust_splits or None) as (project, instance):
         chosen = parse_years(years, project.years)
         options = read_options(project.definitions, read_config(config))
         for family in project.settings.families.policies.values() if seeds else ():

@@ -15,7 +15,6 @@ from brain_assets.terminal import (
     console,
     parse_years,
     read_config,
-    warnings_shown,
 )
 
 MARKS = {
@@ -35,7 +34,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
 
     Nothing is written.
     """
-    with session(market, looking=True) as (project, instance), warnings_shown():
+    with session(market, looking=True) as (project, instance):
         defs, chosen = project.definitions, parse_years(years, project.years)
         reader = StatusReader(defs, instance, read_options(defs, read_config(config)))
         ours = [asset.key.to_user_string() for asset in project.yearly]

@@ -90,7 +90,7 @@ def read_bytes(path: DataPath) -> bytes:
 
 
 def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
-    """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
+    """Read files of one store, those elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
 
     def read(path: DataPath) -> bytes | None:
         with suppress(FileNotFoundError):

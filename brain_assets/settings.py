@@ -197,17 +197,9 @@ class Settings(BaseSettings):
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """Read the environment.
+    """Read the environment; fields that a command line gave win over it, and None is no override.
 
-    Parameters
-    ----------
-    **overrides
-        Fields of `Settings` that a command line gave; they win over the environment. None is no override.
-
-    Raises
-    ------
-    SettingsError
-        One sentence a wrong value, with the variable's name, what was expected and what came.
+    Raises `SettingsError`: a sentence a wrong value, with the variable's name, what was expected and what came.
     """
     unknown = sorted(set(overrides) - set(Settings.model_fields))
     if unknown:

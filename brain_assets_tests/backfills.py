@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 from unittest.mock import patch
@@ -23,9 +24,10 @@ from unittest.mock import patch
 import dagster as dg
 import pandas as pd
 import pytest
+import typer
 import yaml
+from click.testing import CliRunner
 from huggingface_hub.constants import ENDPOINT
-from typer.testing import CliRunner
 
 from brain_assets.cli import command_line, main
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -315,4 +317,9 @@ def assert_nothing_half(data_dir: Path, families: Sequence[str] = FAMILIES) -> N
 
 def parses(command: str) -> bool:
     """Tell whether a command of a page, ``brain-assets …``, is one that there is, with such options; it is not run."""
-    return CliRunner().invoke(command_line(), [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0
+    return CliRunner().invoke(_commands(), [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0
+
+
+@cache
+def _commands() -> typer.core.TyperGroup:
+    return typer.main.get_command(command_line())  # type: ignore[return-value]

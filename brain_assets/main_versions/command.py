@@ -26,7 +26,6 @@ from brain_assets.terminal import (
     new_table,
     parse_years,
     read_config,
-    warnings_shown,
 )
 
 HEADS = ("loss", "of\nzero", "of the\none\nbefore", "weeks,\nthe last", "when made")
@@ -74,15 +73,14 @@ def promote(
     console.print(f"{family}: current is {version} (before: {before})")
     if storage.hub is None:
         return
-    with warnings_shown():
-        try:
-            storage.upload(version)
-            copy = storage.upload(MAIN_BRANCH)
-        except HubError as error:
-            console.print(f"[yellow]hub: failed: {escape(str(error))}[/]")
-        else:
-            replaced = f", {in_place_of(copy.before)}" if copy.before else ""
-            console.print(f"hub: main of {storage.repo.repo} holds it{replaced}")
+    try:
+        storage.upload(version)
+        copy = storage.upload(MAIN_BRANCH)
+    except HubError as error:
+        console.print(f"[yellow]hub: failed: {escape(str(error))}[/]")
+    else:
+        replaced = f", {in_place_of(copy.before)}" if copy.before else ""
+        console.print(f"hub: main of {storage.repo.repo} holds it{replaced}")
 
 
 def train(
@@ -103,7 +101,7 @@ def train(
     """
     for family in families:
         _check_family(family)
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         defs = project.definitions
         inputs = {name for family in families for name in needs_of(defs, f"{family}_model")}
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
