@@ -146,6 +146,7 @@ def test_bad_input_is_a_sentence(
         eval(call, {"study": study, "ba": ba})
 
 
+@pytest.mark.slow
 def test_every_snippet_of_the_page_runs(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (REPOSITORY / "docs" / "notebook.md").read_text()
     monkeypatch.chdir(tmp_path)

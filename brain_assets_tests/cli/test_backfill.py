@@ -114,6 +114,7 @@ def test_another_configuration_average_or_device_makes_it_stale_and_any_device_d
     assert {f"{name} 2019-2021: stale: {reason}" for name, reason in reasons.items()} <= set(shown.splitlines())
 
 
+@pytest.mark.slow
 def test_what_is_damaged_or_gone_is_named_refused_and_made_again(finished, tmp_path):
     data = finished.copy(tmp_path)
     before = contents(weights(data))
