@@ -2,7 +2,7 @@
 
 from brain_assets.adopt.definitions import find_external
 from brain_assets.graph.build import session
-from brain_assets.terminal import MarketOption, console, warnings_shown
+from brain_assets.terminal import MarketOption, console
 
 
 def adopt(market: MarketOption = None) -> None:
@@ -11,7 +11,7 @@ def adopt(market: MarketOption = None) -> None:
     Each becomes a materialization of its year without a run: the UI shows it as done, and a backfill of what is missing
     does not train it. The sensor of the same name does this while `brain-assets ui` or `dagster dev` runs.
     """
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         defs, count = project.definitions, 0
         storages = (defs.resources or {})["snapshot_io"].storages
         for event in find_external(instance, defs.resolve_asset_graph(), storages):

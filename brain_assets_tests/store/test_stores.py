@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets import paths
 from brain_assets.errors import BrainAssetsError, DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.manifest import CARD, MANIFEST, MODEL
 from brain_assets.store.places import Store
 from brain_assets_tests.loopback_s3 import forget_connections
 from brain_assets_tests.store.hubs import TOKEN, Files, WatchedHub
-from brain_assets_tests.store.places import DEATHS, FAULTS, NAME, QUICK, Bucket, Disk, Hub, Place, made_up
+from brain_assets_tests.store.places import DEATHS, FAULTS, NAME, Bucket, Disk, Hub, Place, made_up
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
@@ -52,7 +51,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short waits and time-outs."""
     from fsspec.config import conf
 
-    monkeypatch.setattr(paths, "POLICY", QUICK)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.003)
     monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.5}})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
     forget_connections()
