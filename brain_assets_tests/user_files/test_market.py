@@ -14,8 +14,7 @@ import pytest
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.findings import added_up, findings_of
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.user_files import watch
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -126,7 +125,7 @@ def test_files_are_read_once(tmp_path):
 def test_no_folder_or_no_price_file(tmp_path):
     (tmp_path / "news_sentiment.parquet").write_text("x")
     for folder, expected in (
-        (tmp_path / "absent", "a folder with price files, got no such folder"),
+        (tmp_path / "absent", "a folder with data files, got no such folder"),
         (tmp_path, "at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), got none"),
     ):
         assert f"{folder}: expected {expected}" in refusal(folder, error=MarketError)
@@ -417,17 +416,3 @@ def test_a_year_is_complete_only_when_it_is_over_in_new_york(tmp_path):
     assert complete_year(tmp_path, datetime.datetime(2020, 12, 31, 23, 59, tzinfo=NEW_YORK)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 4, 59, tzinfo=datetime.UTC)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 5, 0, tzinfo=datetime.UTC)) == 2020
-
-
-def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path, monkeypatch):
-    bars(n_bars=253)[["date"]].assign(**dict.fromkeys(PRICE_TABLE.names[1:], "no price")).to_parquet(
-        tmp_path / "prices.parquet"
-    )
-
-    def last_year():
-        now = datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)
-        return FilesMarket(tmp_path, (), tmp_path / "memory.json", clock=lambda: now).last_complete_year()
-
-    assert last_year() == 2020
-    monkeypatch.setattr(watch, "read_files", lambda *_, **__: pytest.fail("read again"))
-    assert last_year() == 2020

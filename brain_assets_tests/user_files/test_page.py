@@ -55,7 +55,7 @@ def test_its_files_are_found(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     for other in ("x.xlsx", "news_sentiment.csv", "Headlines.csv", "fundamentals.parquet", ".x.csv"):
         (tmp_path / other).touch()
-    assert find_files(tmp_path, "prices", "price") == [tmp_path / name]
+    assert find_files(tmp_path, "prices") == [tmp_path / name]
 
 
 @pytest.mark.slow
