@@ -27,7 +27,7 @@ from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.user_files.check import Checked, not_read, sentences, summary
+from brain_assets.user_files.check import Checked
 from brain_assets.user_files.tables import adjust_splits, read_fundamental_files, read_price_files
 from brain_assets.user_files.universe import members_of, read_universe, universe_line
 from brain_assets.user_files.watch import (
@@ -222,7 +222,7 @@ class FilesMarket:
             return found
         if not found.refused:
             with found.going_on():
-                found.found += sentences(self._symbols_found())
+                found.warn(self._symbols_found())
             if not self._bars.inside(start, end).any():
                 found.refuse(str(self._nothing_in(start, end)))
                 return found
@@ -232,28 +232,11 @@ class FilesMarket:
                 word, is_sound = files.found()[0], not found.refused
                 if files.rows is not None:
                     found.check_table(word, files.rows, start, end)
-                    found.found += sentences(self._without_prices(files)) if is_sound else []
+                    found.warn(self._without_prices(files) if is_sound else ())
         with found.going_on():
-            found.lines += self._universe_lines()
-        found.found += not_read(self.folder)
+            found.lines += [] if self._universe is None else [universe_line(self._universe)]
+        found.check_others(self.folder)
         return found
-
-    def _universe_lines(self) -> list[str]:
-        return [] if self._universe is None else [universe_line(self._universe)]
-
-    def describe(self) -> Sequence[str]:
-        """Say what the files were taken for; see `brain_assets.market.base.DescribedMarket`."""
-        lines: list[str] = []
-        try:
-            lines += summary("bars", self._bars)
-            for files in (self._news, self._fundamentals):
-                lines += summary(files.found()[0], files.rows) if files.rows else []
-            lines += self._universe_lines()
-        except BrainAssetsError:
-            return lines  # the run says it
-        finally:
-            self._forget_rows()  # runs read them in processes of their own
-        return lines
 
     def _forget_rows(self) -> None:
         self._prices = PriceFiles(self.folder, self.symbols)

@@ -131,8 +131,9 @@ def write(folder: Path, form: dict[str, Any]) -> None:
         path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
 
 
+@pytest.mark.slow
 @given(forms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_table_in_any_form_reads_back_equal(form: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), form)
@@ -142,6 +143,7 @@ def test_table_in_any_form_reads_back_equal(form: dict[str, Any]) -> None:
 
 
 @pytest.mark.skipif(not ALPHA_VANTAGE.exists(), reason="../shared/data/alphavantage is not there")
+@pytest.mark.slow
 def test_real_files_of_alpha_vantage_have_the_returns_of_their_adjusted_closes() -> None:
     found = FilesMarket(ALPHA_VANTAGE).prices(datetime.date(1999, 11, 1), datetime.date(2013, 1, 1))
     paths = sorted(ALPHA_VANTAGE.glob("*.csv"))

@@ -145,7 +145,7 @@ def test_rows_of_symbols_that_nobody_asked_for_do_not_count(folder: Path) -> Non
     assert look(folder).versions == look(folder, memory="another.json").versions != before.versions
 
 
-@pytest.mark.parametrize("content", ["", "{", '[["AAA"],{"prices.csv":[1]}]'])
+@pytest.mark.parametrize("content", ["{", '{"raw_prices":[1]}'])
 def test_memory_that_is_damaged_is_made_again(folder: Path, content: str) -> None:
     before = look(folder)
     (folder / "memory.json").write_text(content)
@@ -214,11 +214,3 @@ def test_unreadable_file_holds_up_its_table_in_one_sentence_and_is_tried_again(f
     path.write_text(whole.replace("AAA", "AAB", 1))
     age(path, 3600)
     assert changed(before, look(folder)) == {("raw_prices", 2020)}
-
-
-def test_scores_and_headlines_at_once_hold_up_the_news(folder: Path) -> None:
-    headline = {"published": ["2020-06-10T10:00:00Z"], "symbol": "AAA", "title": "x"}
-    write(folder / "headlines.csv", pd.DataFrame(headline))
-    found = look(folder)
-    assert set(found.versions) == {"raw_prices", "raw_fundamentals"}
-    assert "expected news as scores or as headlines, got both (news_" in found.sentences[1]
