@@ -48,21 +48,12 @@ _COLUMNS = {"title_sha256": "str", "score": "float64"}
 class FinBertScorer:
     """Scores headlines; callable from distinct or repeated titles to scores.
 
-    Parameters
-    ----------
-    model : str
-        A folder that `save_pretrained` wrote, or a model repo of the Hub, ``user/name``, which is fetched once. Nothing
-        is fetched or loaded before a title is to be scored. Code that a model brings along is not run; weights are
-        safetensors or a pickle that holds nothing but tensors.
-    batch_size : int
-        Most titles in one pass through the network; changes no score.
-    cache : Path or UPath, optional
-        Folder of the scores of earlier runs; None: none are kept.
+    `model` is a folder that `save_pretrained` wrote, or a model repo of the Hub, ``user/name``, which is fetched once,
+    when a title is to be scored. Code that it brings along is not run; weights are safetensors or a pickle that holds
+    nothing but tensors. `batch_size`: most titles in one pass; changes no score. `cache`: folder of earlier scores.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: DataPath | None = None) -> None:
-        if batch_size < 1:
-            raise MarketError(f"batch_size: expected at least 1 headline, got {batch_size}; set a larger one.")
         self.model, self.batch_size, self.cache = model, batch_size, cache
 
     def __call__(self, titles: Sequence[str]) -> FloatArray:

@@ -46,15 +46,8 @@ def read_score_files(paths: Sequence[Path], spelled: Sequence[str], symbols: Seq
     frame = rows.frame.assign(
         date=day_sessions(rows.frame["date"]), n_articles=rows.frame["n_articles"].astype("int64")
     )
-    return replace(rows, frame=frame, faults=_on_sessions(rows.faults), left=_on_sessions(rows.left))
-
-
-def _on_sessions(told: pd.DataFrame) -> pd.DataFrame:
-    """Let what is said of days be said of their sessions; days outside the calendar stay."""
-    sessions = sessions_between(FIRST_DATE, datetime.date.max).astype("datetime64[us]")
-    inside = told["day"].between(pd.Timestamp(FIRST_DATE), sessions[-1])
-    places = np.searchsorted(sessions, told["day"].to_numpy()).clip(max=len(sessions) - 1)
-    return told.assign(day=told["day"].mask(inside, pd.Series(sessions[places], index=told.index)))
+    faults, left = (told.assign(day=day_sessions(told["day"])) for told in (rows.faults, rows.left))
+    return replace(rows, frame=frame, faults=faults, left=left)
 
 
 def read_headline_files(paths: Sequence[Path], spelled: Sequence[str], symbols: Sequence[str]) -> FileTable:
@@ -94,19 +87,17 @@ class NewsFiles(OptionalFiles):
 
 def news_sessions(published: pd.Series) -> MomentArray:
     """Give the session at whose close each piece of news is first known; of moments with a zone, (n,)."""
-    moments = published.dt.tz_convert("UTC").dt.tz_localize(None)
-    return _sessions_from(moments, closes_between(FIRST_DATE, datetime.date.max))
-
-
-def day_sessions(days: pd.Series) -> MomentArray:
-    """Give the session of each daily score, (n,)."""
-    return _sessions_from(days, sessions_between(FIRST_DATE, datetime.date.max))
-
-
-def _sessions_from(moments: pd.Series, ends: MomentArray) -> MomentArray:
-    """Give the session of the first of `ends`, one for each session, at or after each moment inside the calendar."""
-    position = np.searchsorted(ends.astype("datetime64[us]"), moments.to_numpy())
+    closes = closes_between(FIRST_DATE, datetime.date.max)
+    position = np.searchsorted(closes, published.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     return sessions_between(FIRST_DATE, datetime.date.max)[position].astype("datetime64[us]")
+
+
+def day_sessions(days: pd.Series) -> pd.Series:
+    """Give the session of each daily score; days outside the calendar stay."""
+    sessions = sessions_between(FIRST_DATE, datetime.date.max).astype("datetime64[us]")
+    inside = days.between(pd.Timestamp(FIRST_DATE), sessions[-1])
+    position = np.searchsorted(sessions, days.to_numpy()).clip(max=len(sessions) - 1)
+    return days.mask(inside, pd.Series(sessions[position], index=days.index))
 
 
 def _inside_calendar(column: str) -> Rule:

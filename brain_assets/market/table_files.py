@@ -184,16 +184,10 @@ def _refuse_twins(sheet: Sheet, roles: Roles, parsed: Mapping[Key, Parsed], rows
 
 
 class OptionalFiles:
-    """Files that a user may have; read once, when they are asked for.
+    """Files that a user may have, in a folder; read once, when they are asked for. Without a folder there are none.
 
-    Parameters
-    ----------
-    folder : Path or None
-        Holds the files; None: there are none.
-    symbols : tuple of str
-        The universe; empty: every symbol in the files.
-    names : callable, optional
-        Gives symbols as they shall be written, whatever their case in the files; default: as in `symbols`.
+    `symbols` are the universe, empty: every symbol in the files; `names` gives them as they shall be written, whatever
+    their case in the files, otherwise they are written as in `symbols`.
     """
 
     schema: ClassVar[TableSchema]

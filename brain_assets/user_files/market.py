@@ -29,7 +29,7 @@ from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
 from brain_assets.user_files.check import Checked
 from brain_assets.user_files.tables import adjust_splits, read_fundamental_files, read_price_files
-from brain_assets.user_files.universe import members_of, read_universe, universe_line
+from brain_assets.user_files.universe import members_of, read_universe
 from brain_assets.user_files.watch import (
     TableState,
     complete_year,
@@ -63,17 +63,8 @@ class FundamentalFiles(OptionalFiles):
 class FilesMarket:
     """Daily bars, news scores and quarterly ratios from the CSV and Parquet files of a folder.
 
-    Parameters
-    ----------
-    folder : Path
-    symbols : tuple of str
-        The universe; empty: every symbol in the files.
-    memory : Path or UPath, optional
-        The file that keeps what looks at the files found; see `brain_assets.user_files.watch`.
-    adjust_splits : bool, optional
-        Whether to take out what looks like a split that is still in the prices.
-    clock : callable, optional
-        Gives the present moment; a year that it has not completed is never complete.
+    `symbols` are the universe, empty: every symbol in the files; the file `memory` keeps what looks found
+    (`brain_assets.user_files.watch`); `adjust_splits`: whether to take out what looks like a split still in the prices.
     """
 
     name = "files"
@@ -234,7 +225,12 @@ class FilesMarket:
                     found.check_table(word, files.rows, start, end)
                     found.warn(self._without_prices(files) if is_sound else ())
         with found.going_on():
-            found.lines += [] if self._universe is None else [universe_line(self._universe)]
+            if self._universe is not None:
+                names = ", ".join(file.name for file in self._universe.files)
+                rows = self._universe.frame["symbol"]
+                found.lines.append(
+                    f"{names}: who could be chosen when, {len(rows):,} spans, {rows.nunique():,} symbols"
+                )
         found.check_others(self.folder)
         return found
 

@@ -46,11 +46,3 @@ def members_of(universe: FileTable, start: datetime.date, end: datetime.date) ->
     rows = rows[rows["from"] <= rows["last"]].sort_values(["symbol", "from"])
     days = rows.assign(**{name: rows[name].dt.strftime("%Y-%m-%d") for name in ("from", "last")})
     return {str(symbol): spans[["from", "last"]].to_numpy().tolist() for symbol, spans in days.groupby("symbol")}
-
-
-def universe_line(universe: FileTable) -> str:
-    """Say in a line what the files were taken for."""
-    names = ", ".join(file.name for file in universe.files)
-    counts = {"symbol": universe.frame["symbol"].nunique(), "membership": len(universe.frame)}
-    counted = ", ".join(f"{number:,} {word}{'s' * (number != 1)}" for word, number in counts.items())
-    return f"{names}: who could be chosen when, {counted}"

@@ -37,7 +37,7 @@ def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, pric
             for name in symbols
         ),
         "headlines.csv: table of headlines, 1 symbol (AAA.US), 1 row",
-        "universe.csv: who could be chosen when, 1 symbol, 2 memberships",
+        "universe.csv: who could be chosen when, 2 spans, 1 symbols",
         "warning: AAA.US: 1 name without prices: one that is written otherwise matches nothing.",
         "warning: not read, since a table's name ends in .csv, .txt, .tsv or .parquet: prices.xlsx.",
         lines[-1],
