@@ -305,13 +305,6 @@ def test_a_restatement_is_a_new_row_at_its_filing_date_and_changes_nothing_befor
     assert told(facts) == [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.3), (FEBRUARY, Q1[1], 0.07)]
 
 
-def test_ratios_that_become_known_one_after_the_other_are_rows_that_hold_all_known_so_far() -> None:
-    balance = {"AssetsCurrent": {Q1[1]: 3}, "LiabilitiesCurrent": {Q1[1]: 2}}
-    facts = company(("10-Q", MAY, income(100, 10, Q1)), ("10-K", FEBRUARY, balance))
-    assert told(facts) == [(MAY, Q1[1], 0.1), (FEBRUARY, Q1[1], 0.1)]
-    assert told(facts, "current_ratio")[1] == (FEBRUARY, Q1[1], 1.5)
-
-
 @pytest.mark.parametrize("last_day", [MAY, "2019-07-31", AUGUST, NOVEMBER, "2020-01-31", FEBRUARY, "2021-02-01"])
 def test_facts_cut_off_after_a_day_give_the_rows_up_to_that_day(last_day: str) -> None:
     table = quarterly_ratios(ordinary_year(), "CO")

@@ -17,7 +17,6 @@ from brain_assets.live.filings import AMOUNTS, BROKEN, MISDATED, OFF_SCALE
 from brain_assets.market.findings import Finding, findings_of
 from brain_assets_tests.live.test_company_facts import (
     AUGUST,
-    COMPANIES,
     FEBRUARY,
     HALF,
     MAY,
@@ -32,7 +31,6 @@ from brain_assets_tests.live.test_company_facts import (
     income,
     incomes,
     ordinary_year,
-    real_facts,
     told,
 )
 
@@ -135,14 +133,6 @@ def test_a_fact_of_a_mistyped_year_is_left_out_and_named(days: dict[str, str], p
     assert found(facts) == [Finding("rows_taken", "CO", MISDATED, "left out", 2019, 2, first)]
 
 
-@pytest.mark.parametrize("first", ["2019-03-01", "2001-01-01"])
-def test_months_and_many_years_are_no_quarters_and_no_mistakes(first: str) -> None:
-    facts = ordinary_year()
-    stated(facts).append(stated(facts)[0] | {"start": first, "val": 9})
-    assert told(facts) == told(ordinary_year())
-    assert found(facts) == []
-
-
 # Totals and their parts
 
 REVENUES = [definition.concepts[0] for definition in AMOUNTS["revenue"] if definition.concepts != (WITH_TAX,)]
@@ -168,12 +158,6 @@ def test_a_part_of_the_cost_never_counts_for_the_total() -> None:
     costs = {"CostOfRevenue": {Q1: 20}, "CostOfGoodsAndServicesSold": {Q1: 150}}
     facts = company(("10-Q", MAY, {"Revenues": {Q1: 200}} | costs))
     assert told(facts, "gross_margin") == [(MAY, Q1[1], 0.25)]
-
-
-def test_equity_of_the_shareholders_is_no_part_that_is_left_out() -> None:
-    equity = {"StockholdersEquity": 100, "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest": 150}
-    balance = {name: {Q1[1]: amount} for name, amount in (equity | {"LongTermDebt": 45}).items()}
-    assert told(company(("10-Q", MAY, income(100, 10, Q1) | balance)), "debt_to_equity") == [(MAY, Q1[1], 0.45)]
 
 
 # Scales
@@ -235,11 +219,6 @@ def test_what_was_restated_by_another_factor_is_taken(factor: float, sign: int) 
     facts = quarters_and_year(lambda amount: amount * factor * sign, "NetIncomeLoss")
     assert found(facts) == []
     assert len(told(facts)) == 7
-
-
-@pytest.mark.parametrize("symbol", COMPANIES)
-def test_nothing_is_left_out_of_two_companies_real_facts(symbol: str) -> None:
-    assert findings_of(quarterly_ratios(real_facts(symbol), symbol)) == []
 
 
 def test_facts_cut_off_after_a_day_give_the_rows_and_findings_up_to_that_day() -> None:

@@ -157,12 +157,6 @@ def test_a_symbol_whose_connection_breaks_is_asked_for_once_more(yahoo, monkeypa
     assert days_of(frame) == days_of(frame, "BBB") == [MONDAY, TUESDAY]
 
 
-def test_no_network_is_not_taken_for_symbols_without_bars(yahoo):
-    yahoo.url = "http://127.0.0.1:9"  # nothing listens there
-    with pytest.raises(MarketError, match=r"expected bars of AAA, got no usable answer .*; check the connection"):
-        market("AAA").prices(MONDAY, WEDNESDAY)
-
-
 def test_symbols_are_yahoo_s_upper_case_once_each():
     assert LiveMarket(("brk-b", "AAA", "BRK-B ")).symbols == ("BRK-B", "AAA")
     with pytest.raises(MarketError, match="expected at least one symbol"):

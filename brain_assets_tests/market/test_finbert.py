@@ -136,15 +136,9 @@ def test_each_pass_runs_on_one_thread_and_torch_has_its_threads_back(model, monk
     try:
         torch.set_num_threads(2)
         side_by_side = FinBertScorer(model[0])(some_titles(20))
-        assert torch.get_num_threads() == 2
-        assert seen == {1}
+        assert (torch.get_num_threads(), seen) == (2, {1})
         torch.set_num_threads(1)
         np.testing.assert_array_equal(FinBertScorer(model[0])(some_titles(20)), side_by_side)
-        torch.set_num_threads(2)
-        monkeypatch.setattr(finbert._Classifier, "_forward", lambda *given: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            FinBertScorer(model[0])(some_titles(20))
-        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
@@ -182,12 +176,6 @@ def test_another_model_s_scores_are_never_taken(tmp_path):
         np.testing.assert_array_equal(FinBertScorer(str(tmp_path / "model"))(titles), results[-1])
     assert not np.isclose(*results).any()
     assert len(cached(cache)) == 2
-    (tmp_path / "model" / "README.md").write_text("says nothing about scores")
-    save_model(tmp_path / "elsewhere", seed=1)
-    FinBertScorer(str(tmp_path / "model"), cache=cache)(titles)
-    assert len(cached(cache)) == 2
-    FinBertScorer(str(tmp_path / "elsewhere"), cache=cache)(titles)
-    assert len(cached(cache)) == 3
 
 
 @pytest.mark.parametrize("content", [b"no Parquet", None])

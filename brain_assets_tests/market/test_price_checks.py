@@ -1,5 +1,4 @@
 import datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -142,31 +141,3 @@ def test_prices_that_stand_still_without_a_trade_are_named() -> None:
     assert still == f"closes that stand still for 5 sessions or more, with volume 0: A: 5 sessions from {YEAR[99]} on"
     days = ", ".join(f"{day} (2 of 3)" for day in YEAR[99:103])
     assert idle == f"4 sessions on which most symbols have volume 0: {days}."
-
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-@pytest.mark.slow
-def test_what_is_known_to_be_wrong_with_347_stocks_is_said_of_its_year_and_little_else() -> None:
-    """The list of its README, and how many warnings there are beside it: in 18 years, of 6,079 years of symbols."""
-    prices = pd.read_parquet(DATA / "wide" / "prices.parquet").astype(
-        dict.fromkeys([*OPEN_TO_CLOSE, "volume"], "float64")
-    )
-    said: dict[tuple[int, str], str] = {}
-    for year in range(1995, 2013):
-        start, end = datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
-        bars_of_year = prices[prices["date"].dt.year == year]
-        before = prices[prices["date"].dt.year == year - 1].drop_duplicates("symbol", keep="last")
-        closes = dict(zip(before["symbol"], before["close"], strict=True))
-        said |= {
-            (year, name): words for name, words in failing(bars_of_year, sessions_between(start, end), **closes).items()
-        }
-    assert "NCR 2007-10-01 -52%" in said[2007, "no_jumps"]
-    assert "SANM 2009-09-14 +789%" in said[2009, "no_jumps"]
-    assert "2009-05-07 TTNP +1500%" in said[2009, "no_jumps"]
-    assert said[2009, "calendar_complete"] == "SANM: 19 sessions without a bar from 2009-08-17 on."
-    assert "1 session on which most symbols have volume 0: 2010-04-26 (321 of 347)." in said[2010, "traded"]
-    assert all("GG" in said[year, "traded"] for year in range(1995, 2001))
-    assert len(said) == 25
