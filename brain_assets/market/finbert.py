@@ -196,18 +196,19 @@ def _fetch(name: str) -> Path:
         )
     import httpx2
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _SAFE_WEIGHTS]))
         if not any(folder.glob(_SAFE_WEIGHTS)):
             folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _PICKLED_WEIGHTS]))
-    except LocalEntryNotFoundError:  # a kind of the next
-        reason = "no connection to the Hub and no complete copy on this machine"
-    except HfHubHTTPError as error:  # what a server says is not repeated: it may hold the token
-        reason = f"the Hub's answer {error.response.status_code} (no such repo, or no right to read it)"
-    except (httpx2.HTTPError, OSError, ValueError) as error:
-        reason = type(error).__name__
+    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:  # what a server says may hold the token
+        answer = getattr(error, "response", None)
+        reason = (
+            "no connection to the Hub and no complete copy on this machine"
+            if answer is None
+            else f"the Hub's answer {answer.status_code} (no such repo, or no right to read it)"
+        )
     else:
         return folder
     raise MarketError(

@@ -84,10 +84,8 @@ def _read(sheet: Sheet, layout: Layout, symbol: str) -> tuple[TableFile, pd.Data
     wanted = sorted({place for block in blocks.values() for at in block.values() for place in at})
     columns, places = sheet.read(wanted)
     read = dict(zip(wanted, columns, strict=True))
-    cells: dict[Key, pa.ChunkedArray] = {  # of a wide table, the columns of each symbol below those of the one before
-        (name, twin): pa.concat_tables(
-            [pa.table({"": read[block[name][twin]]}) for block in blocks.values()], promote_options="permissive"
-        ).column(0)
+    cells = {
+        (name, twin): _below_each_other([read[block[name][twin]] for block in blocks.values()], sheet.name, name)
         for name, at in roles.items()
         for twin in range(len(at))
     }
@@ -115,6 +113,16 @@ def _read(sheet: Sheet, layout: Layout, symbol: str) -> tuple[TableFile, pd.Data
             told = pd.DataFrame({"row": rows[wrong], "day": days.to_numpy()[wrong], "got": pd.Series(got, dtype="str")})
             faults.append(told.assign(column=name, expected=parsed[name, 0].expected, advice=""))
     return file, frame[~bad], pd.concat(faults)
+
+
+def _below_each_other(columns: Sequence[pa.ChunkedArray], file: str, name: str) -> pa.ChunkedArray:
+    """Join the columns of the symbols of a wide table, whole numbers and others among them."""
+    try:
+        tables = [pa.table({name: column}) for column in columns]
+        return pa.concat_tables(tables, promote_options="permissive").column(0)
+    except pa.ArrowException as error:
+        expected = f"{file}, columns {name}: expected one type for all symbols"
+        raise TableError(f"{expected}, got several; convert them.") from error
 
 
 def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:
@@ -149,7 +157,7 @@ def _parsed(
     readers = {DAY: parse_days, MOMENT: parse_moments, TEXT: parse_texts}
     numbers = {key: column for key, column in cells.items() if layout[key[0]] not in readers}
     parsed = {}
-    for key in cells.keys() - numbers.keys():
+    for key in [key for key in cells if key not in numbers]:
         try:
             parsed[key] = readers[layout[key[0]]](cells[key])
         except pa.ArrowException as error:

@@ -81,7 +81,7 @@ class FilesMarket:
     ) -> None:
         self.folder, self.symbols, self.clock, self.adjust_splits = folder, symbols, clock, adjust_splits
         self._memory = memory
-        self._states = read_states(memory)
+        self._states = {raw: state for raw, state in read_states(memory).items() if state.symbols == symbols}
         self._forget_rows()
 
     def last_complete_year(self) -> int | None:
@@ -174,15 +174,15 @@ class FilesMarket:
 
     def _look(self, raw: str) -> TableState:
         """Give what is known of the files of a table as they are now, which are read if they are others than before."""
-        files = self._files[raw]
-        stamps = stamps_of(self.folder, files.found()[1])
+        stamps = stamps_of(self.folder, self._files[raw].found()[1])
         spelled = self.symbols if raw == "raw_prices" else tuple(self._names())
         before = self._states.get(raw)
-        if before is not None and before[:3] == (stamps, spelled, self.symbols):
+        if before is not None and (before.stamps, before.spelled) == (stamps, spelled):
             return before
-        for others in self._files.values() if raw == "raw_prices" else [files]:  # which write symbols as prices do
-            vars(others).pop("rows", None)
-        state = state_of(raw, TableState(stamps, spelled, self.symbols), files.rows)
+        if raw == "raw_prices":
+            self._forget_rows()  # those of other tables too: they write symbols as prices do
+        vars(self._files[raw]).pop("rows", None)
+        state = state_of(raw, TableState(stamps, spelled, self.symbols), self._files[raw].rows)
         self._states = {**self._states, raw: state}
         keep_states(self._memory, self._states)
         return state

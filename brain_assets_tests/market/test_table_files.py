@@ -297,3 +297,14 @@ def test_rows_that_are_there_twice_count_once_and_others_of_their_key_are_named_
         "some.csv, line 3, columns day and name: expected one row a day and name, got a second for 2024-06-14 NA "
         "(the first: some.csv, line 2); remove one of them."
     ]
+
+
+def test_columns_of_a_wide_table_may_hold_whole_numbers_and_others_but_no_texts_beside_them(tmp_path: Path) -> None:
+    names = [f"('{name}', '{symbol}')" for symbol in ("AAA", "BBB") for name in ("Open", "High", "Low", "Close")]
+    values = {"('Date', '')": pa.array([pd.Timestamp(ROW[0])])} | {name: pa.array([1.5]) for name in names}
+    layout = {"date": DAY, "symbol": TEXT, "close": NUMBER}
+    for odd, n_rows in ((pa.array([2]), 2), (pa.array(["x"]), 0)):
+        pq.write_table(pa.table(values | {names[-1]: odd}), tmp_path / "some.parquet")
+        found = read_files([tmp_path / "some.parquet"], layout)
+        assert len(found.frame) == n_rows
+        assert ("expected one type for all symbols" in "".join(found.refused)) is (n_rows == 0)
