@@ -1,10 +1,7 @@
 """What both families learn and store, on features whose answer is known and on a made-up market."""
 
 import datetime
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +11,11 @@ from sklearn.linear_model import LinearRegression
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.checks import snapshot_verdicts
+from brain_assets.forecasting.features import WindowIndex, Windows
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.weekly_features import FEATURES, uniform_ranks
-from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 
 CUTOFF = datetime.date(2019, 12, 31)
@@ -162,24 +156,3 @@ def test_bars_from_the_week_on_move_no_forecast_of_it(panel: PricePanel, family:
     as_it_was = snapshot.forecast(panel, weeks)
     np.testing.assert_array_equal(changed[:31], as_it_was[:31])
     assert not np.array_equal(changed[31:], as_it_was[31:])
-
-
-SECOND_PROCESS = """
-import sys
-from pathlib import Path
-from brain_assets_tests.forecasting.test_boosting_and_ridge import train_small
-train_small(sys.argv[1]).save(Path(sys.argv[2]))
-"""
-
-
-def train_small(family: str) -> ModelSnapshot:
-    """Train on three years of a small market."""
-    market, days = SimulatorMarket(("A", "B", "C"), seed=3), (datetime.date(2017, 1, 1), datetime.date(2020, 1, 1))
-    panel = add_signals(PricePanel.from_frame(market.prices(*days)))
-    return train_snapshot(family, panel, CUTOFF, config_of(family), MADE_UP)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_second_process_gives_the_same_bytes(family: str, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", SECOND_PROCESS, family, str(tmp_path / "second")], check=True)
-    assert ModelSnapshot.load(tmp_path / "second").files == train_small(family).files
