@@ -1,12 +1,14 @@
 """What both families learn and store, on features whose answer is known and on a made-up market."""
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
+from threadpoolctl import threadpool_limits
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
@@ -21,6 +23,13 @@ from brain_assets_tests.conftest import MADE_UP
 CUTOFF = datetime.date(2019, 12, 31)
 FAMILIES = ("ridge", "boosting")
 SEEN = FEATURES.index("return_4w")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small trees wait for each other on several."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def config_of(family: str, **options: object) -> object:
@@ -45,14 +54,14 @@ def fit_and_predict(family: str, train: Windows, after: Windows, **options: obje
 
 
 def test_stored_trees_predict_what_the_estimator_does() -> None:
-    train, after = windows_of(noise=1.0), windows_of(seed=1)
-    options = {"max_iter": 60, "max_leaf_nodes": 11, "min_samples_leaf": 30, "learning_rate": 0.1}
+    train, after = windows_of(100, noise=1.0), windows_of(100, seed=1)
+    options = {"max_iter": 20, "max_leaf_nodes": 11, "min_samples_leaf": 30, "learning_rate": 0.1}
     arrays, predicted = fit_and_predict("boosting", train, after, **options)
     estimator = HistGradientBoostingRegressor(**options, early_stopping=False, random_state=0)
     estimator.fit(train.values[:, 0], train.target)
     np.testing.assert_allclose(predicted, estimator.predict(after.values[:, 0]), rtol=1e-5, atol=1e-6)
     inner = arrays["left"] != arrays["right"]
-    assert inner.sum(axis=1).tolist() == [10] * 60
+    assert inner.sum(axis=1).tolist() == [10] * 20
     # a row that lies on a threshold goes left, and the next float32 goes right, as the estimator sends them
     tree, node = 0, 0
     rows = np.repeat(after.values[:1, 0], 2, axis=0)

@@ -117,9 +117,8 @@ def test_the_scaler_has_seen_every_session_that_a_training_window_reaches(
     assert int(lstm.arrays["scaler.n_samples_seen"]) == sessions * len(panel.symbols)
 
 
-@families
 def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figures_are_of(
-    panel: PricePanel, family: str, monkeypatch: pytest.MonkeyPatch
+    panel: PricePanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[int, int, dict[str, np.ndarray]]] = []
     fit = forecaster.fit
@@ -130,7 +129,7 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
 
     monkeypatch.setattr(forecaster, "fit", noted)
     first, second, fewer = (
-        train_snapshot(family, each, date, TINY[family], MADE_UP)
+        train_snapshot("lstm", each, date, TINY["lstm"], MADE_UP)
         for each, date in (
             (panel, CUTOFF),
             (changed_after(panel, datetime.date(2018, 12, 28)), CUTOFF),
@@ -144,8 +143,7 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
     for name in first.weights:
         np.testing.assert_array_equal(calls[0][2][name], calls[2][2][name], name)  # it never saw the last year
         np.testing.assert_array_equal(calls[0][2][name], fewer.arrays[name], name)  # as one that had none
-        fixed = name.endswith("position_enc")  # nothing moves it
-        assert np.array_equal(first.arrays[name], second.arrays[name]) == fixed, name
+        assert not np.array_equal(first.arrays[name], second.arrays[name]), name
     assert not np.array_equal(first.arrays["scaler.mean"], second.arrays["scaler.mean"])
     assert first.metadata["forecast_scale"] != second.metadata["forecast_scale"]
     figures = [snapshot.metadata["training"] for snapshot in (first, second)]
@@ -155,7 +153,7 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
     assert figures[0]["validation_loss"] != figures[1]["validation_loss"]
     epochs = [[{**losses, "validation": 0} for losses in each["curve"]] for each in figures]
     assert epochs[0] == epochs[1]
-    assert validate(family, panel, CUTOFF, TINY[family]) == figures[0]
+    assert validate("lstm", panel, CUTOFF, TINY["lstm"]) == figures[0]
 
 
 def test_losses_are_in_units_of_the_training_targets(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
@@ -236,7 +234,7 @@ OTHER = (
 @families
 def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> None:
     assert panel.signals is not None
-    short = PricePanel(panel.sessions, panel.symbols[:3], panel.values[:3], panel.signals[:3])
+    short = PricePanel(panel.sessions, panel.symbols[:2], panel.values[:2], panel.signals[:2])
 
     def curve(**options: object) -> list[dict[str, float]]:
         config = TINY[family].replace(**options)
