@@ -28,7 +28,7 @@ from brain_assets.graph.sources import CHANGED, change, changed_rows, look
 from brain_assets.market.base import Market, Observation
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
-from brain_assets.portfolio.seeds import COMPARED, with_seed
+from brain_assets.portfolio.seeds import stands_beside
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json, other_libraries
 from brain_assets.store.names import cutoff_of_year
@@ -198,8 +198,7 @@ class StatusReader:
         storage, recorded = self._storages[name], _recorded_options(self._storages[name].family, values)
         for number in range(1, values["n_seeds"]):
             metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
-            expected = {**main["fingerprint"], "config": hash_json(with_seed(recorded, number))}
-            if metadata is None or any(metadata["fingerprint"][part] != expected[part] for part in COMPARED):
+            if metadata is None or not stands_beside(main["fingerprint"], recorded, number, metadata["fingerprint"]):
                 return True
         return False
 

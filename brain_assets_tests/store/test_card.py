@@ -8,9 +8,9 @@ from huggingface_hub import ModelCard
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.card import forecaster_card
-from brain_assets.portfolio.card import policy_card
+from brain_assets.forecasting.training import forecaster_card
 from brain_assets.portfolio.constraints import policy_options
+from brain_assets.portfolio.policies import policy_card
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.store.card import validate_card
 from brain_assets.store.names import cutoff_of_year
