@@ -199,24 +199,9 @@ def test_the_average_of_forecasts_is_named_as_one_reads_it() -> None:
     [
         (BELOW, None, "PPO earned 1.0 percentage point a year less than equal weight", "anybody"),
         (OVER, None, "tells PPO's return from that of equal weight.", "that PPO earns more or less than equal weight "),
-        (
-            SHORT,
-            SHORT,
-            "of equal weight or LSTM's forecasts from chance.",
-            "(too few weeks for an interval; before ",
-        ),
-        (
-            OVER,
-            ABOVE,
-            "LSTM's forecasts ranked the symbols better than chance (mean ",
-            "that PPO earns",
-        ),
-        (
-            OVER,
-            BELOW,
-            "LSTM's forecasts ranked the symbols worse than chance (mean ",
-            "that PPO earns",
-        ),
+        (SHORT, SHORT, "of equal weight or LSTM's forecasts from chance.", "(too few weeks for an interval; before "),
+        (OVER, ABOVE, "LSTM's forecasts ranked the symbols better than chance (mean ", "that PPO earns"),
+        (OVER, BELOW, "LSTM's forecasts ranked the symbols worse than chance (mean ", "that PPO earns"),
         (ABOVE, OVER, "PPO earned", "that LSTM's forecasts rank better than chance (95 % interval −0.012 to +0.020)"),
         (None, None, "only benchmark strategies traded, so there is nothing to say about any model.", "anybody"),
     ],
@@ -238,12 +223,7 @@ def test_what_is_shown_and_what_is_left_open(
         (ABOVE, 12, "live", f"no luck of choice, since 12 configurations were tried .*, since {SURVIVORS}"),
         (ABOVE, 0, "sample", f"how many configurations were tried is not recorded .*, since {SURVIVORS}"),
         (ABOVE, 1, "files", "concluded that anybody .* since it is not known who is missing from the files"),
-        (
-            BELOW,
-            12,
-            "simulator",
-            "concluded anything about a real market, since this one is made up",
-        ),
+        (BELOW, 12, "simulator", "concluded anything about a real market, since this one is made up"),
         (None, 0, "simulator", "concluded anything about a real market, since this one is made up"),
     ],
 )
