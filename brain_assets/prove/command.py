@@ -27,7 +27,6 @@ from brain_assets.terminal import (
     parse_years,
     progress_shown,
     read_config,
-    warnings_shown,
 )
 
 prove = typer.Typer(help="Put the product, and your own changes of it, to the test.", no_args_is_help=True)
@@ -66,27 +65,26 @@ def no_lookahead(
     """
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise SettingsError(f"--keep: expected a folder that is empty or not there yet, got {keep}; choose another.")
-    dates, results = [_read_date(text) for text in after or []], []
-    with warnings_shown():
-        project = open_project(read_settings(market=market))
-        chosen = parse_years(years, project.years)[: None if years else N_YEARS]
-        settings = project.settings.model_copy(update={"last_year": chosen[-1]})
-        families = settings.families
-        options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
-        console.print(_opening(settings, {} if config else options))
-        temporary = tempfile.TemporaryDirectory(prefix="brain-assets-prove-")
-        with temporary as folder, progress_shown() as live:
+    dates, results = [_read_date(text) for text in after or []], list[LookaheadResult]()
+    project = open_project(read_settings(market=market))
+    chosen = parse_years(years, project.years)[: None if years else N_YEARS]
+    settings = project.settings.model_copy(update={"last_year": chosen[-1]})
+    families = settings.families
+    options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
+    console.print(_opening(settings, {} if config else options))
+    with tempfile.TemporaryDirectory(prefix="brain-assets-prove-") as temporary, progress_shown() as live:
 
-            def say(line: str) -> None:
-                console.print(escape(line))
-                live.say("")
+        def say(line: str) -> None:
+            console.print(escape(line))
+            live.say("")
 
-            runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, say)
-            source = RecordedMarket(project.market, *runs.span)
-            for found in prove_no_lookahead(source, runs, keep.resolve() if keep else Path(folder), dates, seed):
-                results.append(found)
-                color = {PASSED: "green", VOID: "yellow"}.get(found.result, "red")
-                console.print(f"[{color}]{escape(found.message)}[/]", soft_wrap=True)
+        runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, say)
+        source = RecordedMarket(project.market, *runs.span)
+        folder = keep.resolve() if keep else Path(temporary)
+        for found in prove_no_lookahead(source, runs, folder, dates, seed):
+            results.append(found)
+            color = {PASSED: "green", VOID: "yellow"}.get(found.result, "red")
+            console.print(f"[{color}]{escape(found.message)}[/]")
     _print_compared(results)
     verdicts = {found.result for found in results}
     raise typer.Exit(1 if verdicts & {LEAK, GUARDED} else 2 if VOID in verdicts else 0)
@@ -144,11 +142,11 @@ def skill(
     Each test is made on 5 to 20 markets; a line is printed after each. All of them take an hour or more on one core.
     The exit code is 1 if a test fails.
     """
-    with progress_shown() as live, warnings_shown():
+    with progress_shown() as live:
 
         def say(line: str) -> None:
             live.say(line)
-            console.print(escape(line), soft_wrap=True)
+            console.print(escape(line))
 
         results = prove_skill(families or list(read_settings().families.by_name), quick, say)
     table = new_table("test", Column("got", justify="right"), "", Column("seconds", justify="right"))

@@ -12,7 +12,7 @@ from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
 from brain_assets.graph.tasks import Task
 from brain_assets.paths import is_remote, parse_place
-from brain_assets.terminal import MarketOption, console, new_table, parse_years, print_error, warnings_shown
+from brain_assets.terminal import MarketOption, console, new_table, parse_years, print_error
 
 N_COLUMNS, ACTIVE = 6, "active return"
 """Columns of the table of strategies that fit a terminal; of the intervals, that of one does."""
@@ -29,7 +29,7 @@ def report(
 
     It is a Dagster run, so the UI has its figures too. The exit code is 1 if it failed.
     """
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         chosen = parse_years(years, project.years)
         options = {"first_year": chosen[0], "last_year": chosen[-1]}
         made = run_alone((project, instance), chosen, Task("report", 0, options))
@@ -38,9 +38,7 @@ def report(
             raise typer.Exit(1)
         _print_figures(made.metadata)
         path = parse_place(str(made.metadata["path"]))
-        console.print(
-            f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
-        )
+        console.print(f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s")
         if open_browser and (is_remote(path) or not webbrowser.open(path.resolve().as_uri())):
             print_error(f"--open: expected a file and a browser on this machine, got none; open {path} yourself.")
 
