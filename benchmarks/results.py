@@ -13,8 +13,7 @@ import pandas as pd
 from benchmarks.pictures import report_pictures
 from brain_assets.graph.build import open_project
 from brain_assets.report.assets import report_of
-from brain_assets.report.conclusion import conclude
-from brain_assets.report.tables import forecaster_table, policy_table, strategy_table, trials_sentence
+from brain_assets.report.tables import conclude, forecaster_table, policy_table, strategy_table, trials_sentence
 from brain_assets.settings import read_settings
 from brain_assets.terminal import parse_years
 

@@ -198,7 +198,7 @@ class Study:
         built = resolve("brain_assets.report.report:build_report")(
             *tables, {}, [], MarketNote(self.settings.market, "")
         )
-        figures = resolve("brain_assets.report.figures:report_figures")(built)
+        figures = resolve("brain_assets.report.page:report_figures")(built)
         if name not in figures:
             raise TableError(f"plot_{name}: expected forecasts by models, got none; train them for the year before.")
         return figures[name].update_layout(template="plotly_white", title=title, **look)

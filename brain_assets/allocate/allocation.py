@@ -25,16 +25,11 @@ from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.registry import AVERAGE
 from brain_assets.store.names import snapshot_name
 
-MAX_DATA_AGE_SESSIONS = 0
-"""The data reach the last close before the week, or there is no target."""
-
-MAX_MODEL_AGE_DAYS = 400
-"""A model of the year before, and a month for making the next."""
-
 RECENT_SESSIONS = 20
 """A symbol that has had no bar for as long is gone, and no news."""
 
 ONE_DAY = datetime.timedelta(days=1)
+AVERAGE_SOURCE = f"{AVERAGE}_source"
 
 
 def strategies_of(policies: Iterable[str], forecasters: Iterable[str]) -> tuple[str, ...]:
@@ -62,11 +57,6 @@ class WeekTargets:
     """Strategies without a target; a top tenth of too few symbols is none."""
 
     @property
-    def data_age(self) -> int:
-        """Sessions that have passed by the decision and have no bar."""
-        return _data_age(self.last_session, self.week)
-
-    @property
     def model_ages(self) -> Mapping[str, int]:
         """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
         cutoffs = {family: newest_cutoff(name) for family, name in self.sources.items()}
@@ -86,12 +76,13 @@ def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
         raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
-def _data_age(last_session: datetime.date, week: CalendarWeek) -> int:
+def data_age(last_session: datetime.date, week: CalendarWeek) -> int:
+    """Count the sessions that have passed by the decision of a week and have no bar."""
     return len(sessions_between(last_session + ONE_DAY, week.decided + ONE_DAY))
 
 
-def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MAX_DATA_AGE_SESSIONS) -> PricePanel:
-    """Cut a panel at the decision time of a week, and refuse one that ends long before.
+def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = 0) -> PricePanel:
+    """Cut a panel at the decision time of a week.
 
     Raises `AllocationError` if the week is too short to be one, or more than `max_data_age` sessions before it have no
     bar.
@@ -109,8 +100,7 @@ def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MA
             "choose a later date."
         )
     last = known.sessions[with_bars[-1]].item()
-    age = _data_age(last, week)
-    if age > max_data_age:
+    if (age := data_age(last, week)) > max_data_age:
         reached = week_from(last + ONE_DAY)
         newest = (reached if reached.is_long_enough else week_from(reached.decided)).start
         raise AllocationError(
@@ -128,15 +118,11 @@ def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
     Sessions that are not known at the end of the panel are passed over as if the exchange had been closed: the week is
     decided from the last bars there are.
     """
-
-    def longer(values: np.ndarray) -> np.ndarray:
-        unknown = np.full((len(panel.symbols), len(week.sessions), values.shape[2]), np.nan)
-        return np.concatenate([values, unknown], axis=1)
-
-    signals = None if panel.signals is None else longer(panel.signals)
-    members = None if panel.members is None else np.pad(panel.members, ((0, 0), (0, len(week.sessions))), mode="edge")
-    sessions = np.concatenate([panel.sessions, week.sessions])
-    return PricePanel(sessions, panel.symbols, longer(panel.values), signals, members)
+    later = (0, 0), (0, len(week.sessions))
+    values = np.pad(panel.values, (*later, (0, 0)), constant_values=np.nan)
+    signals = None if panel.signals is None else np.pad(panel.signals, (*later, (0, 0)), constant_values=np.nan)
+    members = None if panel.members is None else np.pad(panel.members, later, mode="edge")
+    return PricePanel(np.concatenate([panel.sessions, week.sessions]), panel.symbols, values, signals, members)
 
 
 def decide_week(
@@ -149,26 +135,16 @@ def decide_week(
     on_refusal: Callable[[str], None] | None = None,
     before: pd.DataFrame | None = None,
 ) -> WeekTargets:
-    """Give what each strategy would hold in a week.
+    """Give what each strategy would hold in a week; `AllocationError` if policies have no snapshot from before it.
 
-    Raises `AllocationError` if a family of policies has no snapshot from before the week.
+    `known` is from `until_decision`, `years` are those that a backtest of the week covers. Of each family's `sources`
+    the newest snapshot whose cut-off lies before the week decides; of `first_cutoff` and `on_refusal` see
+    `build_forecast_features`. Model portfolios go on from the end of `before`, the backtest of the year before, or
+    begin in cash.
 
-    Parameters
-    ----------
-    known : PricePanel
-        Bars and signals, from `until_decision`.
-    years : sequence of int
-        Those that a backtest of the week covers.
-    sources : mapping of str to SnapshotSource
-        Family -> its snapshots, of forecasters and policies. The newest whose cut-off lies before the week decides.
-    stored : DataFrame, optional
-        Walk-forward forecasts of the years, or of years before. Rows after the week are not looked at; if it has none
-        itself, the forecasts are made, with an average of as many snapshots of the same families as in the last row.
-        If there are none at all, they are made, with an average of all forecasters.
-    first_cutoff, on_refusal
-        See `brain_assets.forecasting.walkforward.build_forecast_features`.
-    before : DataFrame, optional
-        Backtest of the year before, from whose end the model portfolios go on; default: they begin in cash.
+    `stored` are walk-forward forecasts of the years, or of years before. Rows after the week are not looked at; if it
+    has none itself, the forecasts are made, with an average of as many snapshots of the same families as in the last
+    row; if there are none at all, of all forecasters.
     """
     forecasters, policies = (
         {family: source for family, source in sources.items() if registry.get(family).role == role}
@@ -178,7 +154,9 @@ def decide_week(
     if stored is not None and (stored["week_start"] == start).any():
         forecasts = stored[stored["week_start"] <= start]
     else:
-        average = None if stored is None else _average_entries(stored)
+        average = None
+        if stored is not None:  # one without a model has no average
+            average = entries_in(stored[AVERAGE_SOURCE].iloc[-1]) if AVERAGE_SOURCE in stored else ()
         forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal, average)
     result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal, before=before)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")
@@ -210,13 +188,7 @@ def decide_week(
     )
 
 
-def _average_entries(forecasts: pd.DataFrame) -> Sequence[str] | None:
-    """Give the entries of the average of a forecasts table; None: those of a table without a model."""
-    column = f"{AVERAGE}_source"
-    return entries_in(forecasts[column].iloc[-1]) if column in forecasts else ()
-
-
-def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:
+def refuse_old_models(targets: WeekTargets, max_model_age: int) -> None:
     """Raise `AllocationError` naming each model that is older than so many days, or momentum in the place of one."""
     ages = targets.model_ages
     old = [f"{family} {targets.sources[family]} ({age} days)" for family, age in ages.items() if age > max_model_age]

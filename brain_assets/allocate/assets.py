@@ -44,15 +44,10 @@ class WeightsRunConfig(ModelConfig, dg.Config):
         "York.",
     )
     max_data_age_sessions: int = pydantic.Field(
-        allocation.MAX_DATA_AGE_SESSIONS,
-        description="Sessions before the week of which no bar may be known; they are passed over.",
-        ge=0,
-        le=260,
+        0, description="Sessions before the week of which no bar may be known; they are passed over.", ge=0, le=260
     )
-    max_model_age_days: int = pydantic.Field(
-        allocation.MAX_MODEL_AGE_DAYS,
-        description="Days from the cut-off of a forecaster or policy to the week's first session, at most.",
-        ge=1,
+    max_model_age_days: int = pydantic.Field(  # by default a model of the year before, and a month for making the next
+        400, description="Days from the cut-off of a forecaster or policy to the week's first session, at most.", ge=1
     )
 
 
@@ -75,8 +70,7 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
         fetched once it is complete. That the market has none of them is no failure, unless it had some before. More:
         docs/weights.md.
         """
-        window = recent_window(years, clock)
-        if window is None:
+        if (window := recent_window(years, clock)) is None:
             return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
         try:
             frames = fetch_year_to_date(market, window, table_io.headline_cache)
@@ -87,11 +81,11 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
         for name, frame in frames.items():
             table_io.store.write(name, YEAR_TO_DATE, frame)
         prices = frames["raw_prices"]
-        last = prices["date"].max().date()
+        first, last = prices["date"].min().date(), prices["date"].max().date()
         return dg.MaterializeResult(
             metadata={
-                "sessions_old": len(sessions_between(last + datetime.timedelta(days=1), window[1])),
-                "first_date": f"{prices['date'].min():%Y-%m-%d}",
+                "sessions_old": len(sessions_between(last + allocation.ONE_DAY, window[1])),
+                "first_date": str(first),
                 "last_date": str(last),
                 "symbols": prices["symbol"].nunique(),
                 "rows": {name: len(frame) for name, frame in frames.items()},
@@ -204,24 +198,22 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
             context.log.warning(f"target_weights: nothing written: {error}")
             return _nothing(str(error))
         last_bars = newest_prices.loc[newest_prices["date"] == pd.Timestamp(targets.last_session)]
-        closes = dict(zip(last_bars["symbol"], last_bars["close"].astype(float), strict=True))
         places = {
             family: sources[family].locations([name]).get(name, "nowhere")
             for family, name in targets.sources.items()
             if family in sources  # the average is of those that are
         }
-        shares = targets.table
-        shown = shares.assign(**{name: shares[name].map("{:.1%}".format) for name in shares.columns[1:]})
+        weights = targets.table.set_index("symbol").map("{:.1%}".format).reset_index()
         return dg.MaterializeResult(
             metadata={
-                "weights": as_table(shown),
+                "weights": as_table(weights),
                 **_ages(targets),
                 "forecasts": f"walkforward_forecasts[{partition}]" if is_forecast else "made now",
                 "caveat": market.caveat,
                 **_write(targets, table_io.folder("weights")),
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
                 "places": dg.MetadataValue.json(places),
-                "closes": dg.MetadataValue.json(closes),
+                "closes": dg.MetadataValue.json(last_bars.set_index("symbol")["close"].astype(float).to_dict()),
             },
             data_version=dg.DataVersion(content_hash(targets.table)),
         )
@@ -231,26 +223,23 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
 
 def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
-    stem = folder / targets.week.start.isoformat()
-    parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
+    parquet, text = (folder / f"{targets.week.start}.{ending}" for ending in ("parquet", "csv"))
     replace_file(parquet, encode_table(targets.table))
-    shown = targets.table.assign(symbol=targets.table["symbol"].map(in_csv))
-    replace_file(text, shown.to_csv(index=False))
+    replace_file(text, targets.table.assign(symbol=targets.table["symbol"].map(in_csv)).to_csv(index=False))
     return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
 
 
 def _ages(targets: WeekTargets) -> Metadata:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
-    sources = sorted(targets.sources.items())
-    models = {family: {"source": name, "age_days": ages.get(family)} for family, name in sources}
+    models = {family: {"source": name, "age_days": ages.get(family)} for family, name in targets.sources.items()}
     return {
         "week": f"{week.start}, {len(week.sessions)} sessions",
         "decided_after": f"the close of {week.decision_time:%Y-%m-%d %H:%M} in New York",
         "data_until": str(targets.last_session),
-        "data_age_sessions": targets.data_age,
+        "data_age_sessions": allocation.data_age(targets.last_session, week),
         **{f"{family}_age_days": age for family, age in ages.items()},
-        "models": dg.MetadataValue.json(models),
+        "models": dg.MetadataValue.json(dict(sorted(models.items()))),
         "strategies_left_out": ", ".join(targets.left_out) or "none",
         "symbols_without_a_bar": ", ".join(targets.missing_symbols) or "none",
     }

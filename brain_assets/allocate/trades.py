@@ -5,22 +5,20 @@ be fractions of one; who can trade whole shares only has the targets rounded dow
 paid from cash, of which the portfolio constraints hold back more than any trade costs.
 """
 
-import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray
 from brain_assets.check_result import listed
 from brain_assets.errors import AllocationError
+from brain_assets.market.file_values import TwoWays, parse_numbers, text_at
+from brain_assets.market.text_files import open_sheet
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost
 from brain_assets.portfolio.weights_table import CASH
-
-HOLDINGS_COLUMNS = ["symbol", "shares"]
 
 SHOWN = 20
 """Symbols that an error names; a universe may have hundreds."""
@@ -29,8 +27,7 @@ ROUNDING = 1e-9
 """Shares; ten that come out as 9.9999999999 are ten."""
 
 
-@dataclass(frozen=True, eq=False)
-class Trades:
+class Trades(NamedTuple):
     """The way from holdings to a target."""
 
     table: pd.DataFrame
@@ -38,62 +35,37 @@ class Trades:
     (to trade, negative: to sell), dollars (of the trade, negative: sold), cost (dollars)."""
     value: float
     """Of what is held, cash included, in dollars."""
+    traded: float
+    """Dollars bought and sold."""
+    cost: float
     cash: float
     """Left after trades and costs, in dollars."""
 
-    @property
-    def traded(self) -> float:
-        """Dollars bought and sold."""
-        return float(self.table["dollars"].abs().sum())
-
-    @property
-    def cost(self) -> float:
-        """Dollars."""
-        return float(self.table["cost"].sum())
-
 
 def read_holdings(path: Path) -> dict[str, float]:
-    """Read a CSV file of holdings: symbol, shares; a symbol has one row.
+    """Read a file of holdings, symbol and shares, written as those of the market may be; a symbol has one row.
 
-    Raises `AllocationError` naming the file, the line and what is wrong with it.
+    Raises `TableError` or `AllocationError` naming the file, the line and what is wrong with it.
     """
+    sheet = open_sheet(path, str(path))
+    if sheet.header.names != ("symbol", "shares"):
+        got = "others" if sheet.header.names else "nothing"  # not which: who knows what file it is
+        raise AllocationError(f"{path}: expected the columns symbol, shares, got {got}; correct the file.")
+    names, amounts = sheet.read([0, 1])
+    symbols = pd.Series(names.to_pylist(), dtype="str").str.strip()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a mark
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise AllocationError(f"{path}: expected a CSV file of holdings, got: {reason}; correct --holdings.") from error
-    head, *rows = lines or [[]]
-    if head != HOLDINGS_COLUMNS:
-        raise AllocationError(
-            f"{path}: expected a first line with the columns symbol, shares, got {'another' if head else 'nothing'}; "
-            "correct the file."
-        )
-    holdings: dict[str, float] = {}
-    for number, row in enumerate(rows, start=2):
-        if any(row):
-            problem = _problem(row, holdings)
-            if problem:
-                raise AllocationError(f"{path}, line {number}: {problem}.")
-            holdings[row[0]] = float(row[1])
-    return holdings
-
-
-def _problem(row: list[str], before: Mapping[str, float]) -> str:
-    """Say what is wrong with a row of holdings; empty: nothing."""
-    if len(row) != len(HOLDINGS_COLUMNS):
-        return f"expected a symbol and its shares, got {len(row)} cells; correct it"
-    symbol, shares = row
-    if symbol in ("", CASH):
-        return f"expected a symbol, got {symbol or 'none'}; cash is what --cash says"
-    if symbol in before:
-        return f"expected each symbol once, got {symbol} again; add its rows up"
-    try:
-        is_amount = math.isfinite(float(shares)) and float(shares) >= 0
-    except ValueError:
-        is_amount = False
-    got = "" if is_amount else shares or "nothing"
-    return f"expected a number of shares from 0 up (nothing is sold short), got {got}; correct it" if got else ""
+        shares = np.asarray(parse_numbers({1: amounts}, sheet.separator != ",")[1].values, dtype=np.float64)
+    except TwoWays as error:
+        raise AllocationError(f"{path}: expected decimal points, or commas, got both; write all one way.") from error
+    for wrong, expected in (
+        (symbols.isin(["", CASH]), "a symbol (cash is what --cash says)"),
+        (symbols.duplicated(), "each symbol once (add its rows up)"),
+        (~((shares >= 0) & np.isfinite(shares)), "a number of shares from 0 up (nothing is sold short)"),
+    ):
+        for row in np.flatnonzero(wrong)[:1].tolist():
+            got = f"{text_at(names, row)}, {text_at(amounts, row)}"
+            raise AllocationError(f"{path}, {sheet.places([row])[0]}: expected {expected}, got {got}; correct it.")
+    return dict(zip(symbols, shares.tolist(), strict=True))
 
 
 def check_cash(dollars: float) -> None:
@@ -119,21 +91,18 @@ def plan_trades(
     known = [symbol for symbol in target if symbol != CASH]
     symbols = [name for name in known if holdings.get(name, 0.0) > 0 or target[name] > 0]
     strangers = [symbol for symbol in holdings if symbol not in target]
-    if strangers:
-        raise AllocationError(
-            f"holdings: expected symbols among {listed(known, SHOWN)}, got {', '.join(strangers)}; take what no "
-            "strategy trades out of the file."
-        )
     priceless = [symbol for symbol in symbols if symbol not in closes]
-    if priceless:
-        raise AllocationError(
-            f"holdings: expected a close of each symbol before the week, got none of {', '.join(priceless)}; take what "
-            "cannot be priced out of the file."
-        )
+    for wrong, expected, of_them, what in (
+        (strangers, f"symbols among {listed(known, SHOWN)}", "", "no strategy trades"),
+        (priceless, "a close of each symbol before the week", "none of ", "cannot be priced"),
+    ):
+        if wrong:
+            got = f"{of_them}{', '.join(wrong)}"
+            raise AllocationError(f"holdings: expected {expected}, got {got}; take what {what} out of the file.")
     check_cash(cash)
-    price: FloatArray = np.array([closes[symbol] for symbol in symbols])
-    held: FloatArray = np.array([holdings.get(symbol, 0.0) for symbol in symbols])
-    weight: FloatArray = np.array([target[symbol] for symbol in symbols])
+    price, held, weight = (
+        np.array([values.get(symbol, 0.0) for symbol in symbols]) for values in (closes, holdings, target)
+    )
     value = float(held @ price) + cash
     if value <= 0:
         raise AllocationError("holdings: expected shares or cash, got nothing; add rows, or --cash.")
@@ -142,4 +111,6 @@ def plan_trades(
     dollars = shares * price
     cost = trading_cost(np.abs(dollars), rules)
     columns = {"price": price, "held": held, "target": weight, "shares": shares, "dollars": dollars, "cost": cost}
-    return Trades(pd.DataFrame({"symbol": symbols, **columns}), value, cash - float(dollars.sum()) - float(cost.sum()))
+    table = pd.DataFrame({"symbol": symbols, **columns})
+    traded, costs = float(np.abs(dollars).sum()), float(cost.sum())
+    return Trades(table, value, traded, costs, cash - float(dollars.sum()) - costs)

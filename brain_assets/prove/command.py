@@ -2,8 +2,7 @@
 
 import datetime
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,25 +63,31 @@ def no_lookahead(
     Without --config, models train for a moment only: leaks do not depend on how long they learn. The exit code is 1 if
     something looked ahead, and 2 if there is no verdict.
     """
-    dates = [_read_date(text) for text in after or []]
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise SettingsError(f"--keep: expected a folder that is empty or not there yet, got {keep}; choose another.")
+    dates, results = [_read_date(text) for text in after or []], list[LookaheadResult]()
     project = open_project(read_settings(market=market))
     chosen = parse_years(years, project.years)[: None if years else N_YEARS]
     settings = project.settings.model_copy(update={"last_year": chosen[-1]})
     families = settings.families
     options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
     console.print(_opening(settings, {} if config else options))
-    with _folder(keep) as folder, progress_shown() as live:
+    with tempfile.TemporaryDirectory(prefix="brain-assets-prove-") as temporary, progress_shown() as live:
 
-        def on_step(words: str, seconds: float) -> None:
-            console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
+        def say(line: str) -> None:
+            console.print(escape(line))
             live.say("")
 
-        runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, on_step)
+        runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, say)
         source = RecordedMarket(project.market, *runs.span)
-        results = prove_no_lookahead(source, runs, folder, dates, seed, _print_result, console.print)
+        folder = keep.resolve() if keep else Path(temporary)
+        for found in prove_no_lookahead(source, runs, folder, dates, seed):
+            results.append(found)
+            color = {PASSED: "green", VOID: "yellow"}.get(found.result, "red")
+            console.print(f"[{color}]{escape(found.message)}[/]")
     _print_compared(results)
-    found = {result.result for result in results}
-    raise typer.Exit(1 if found & {LEAK, GUARDED} else 2 if VOID in found else 0)
+    verdicts = {found.result for found in results}
+    raise typer.Exit(1 if verdicts & {LEAK, GUARDED} else 2 if VOID in verdicts else 0)
 
 
 def _read_date(text: str) -> datetime.date:
@@ -99,23 +104,6 @@ def _opening(settings: Settings, quick: Mapping[str, Mapping[str, Any]]) -> str:
         f"market {settings.market}, {settings.first_year} to {settings.last_year}, partitions from "
         f"{settings.first_partition_year}; models are trained {how}"
     )
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    """Give a folder to work in: the one that is to be kept, or one that is gone afterwards."""
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="brain-assets-prove-") as temporary:
-            yield Path(temporary)
-        return
-    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise SettingsError(f"--keep: expected a folder that is empty or not there yet, got {keep}; choose another.")
-    yield keep.resolve()
-
-
-def _print_result(result: LookaheadResult) -> None:
-    color = {PASSED: "green", VOID: "yellow"}.get(result.result, "red")
-    console.print(f"[{color}]{escape(result.message)}[/]")
 
 
 def _print_compared(results: Sequence[LookaheadResult]) -> None:

@@ -60,10 +60,9 @@ Facts = dict[tuple[str, str], tuple[datetime.date, str]]
 
 
 class Run(NamedTuple):
-    """What a run of the graph left behind."""
+    """What a run of the graph left behind in a data folder."""
 
     folder: Path
-    """A data folder."""
     years: Years
     """Those that were run: all that exist."""
     families: Families
@@ -74,10 +73,9 @@ class Run(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Something knowable that is not the same in the two runs."""
+    """Something that was knowable on a day and is not the same in the two runs."""
 
     known: datetime.date
-    """When it was knowable."""
     asset: str
     """What made it, such as ``walkforward_forecasts``."""
     artifact: str
@@ -106,7 +104,7 @@ class Comparison:
     after: datetime.date
     """The day up to which things were knowable."""
     upstream: Mapping[str, tuple[str, ...]]
-    """Asset -> what it is made from, in the order in which they are made."""
+    """As of the runs."""
     compared: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By (asset, artifact): facts that were knowable."""
     differences: list[Difference] = field(default_factory=list)

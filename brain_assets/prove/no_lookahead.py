@@ -6,7 +6,7 @@ changed.
 """
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ import numpy as np
 from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.schema import RAW
-from brain_assets.prove.comparison import DAY, Comparison, Difference, Run, compare_runs
+from brain_assets.prove.comparison import DAY, Comparison, Difference, compare_runs
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.store.names import cutoff_of_year
 
@@ -48,13 +48,12 @@ class LookaheadResult:
         """Name what the asset of the first difference is made from, directly or not, and that differs, or does not."""
         if self.comparison is None or self.first is None:
             return ()
-        wanted, todo = set[str](), [self.first.asset]
-        while todo:
-            parents = set(self.comparison.upstream[todo.pop()]) - wanted
-            wanted |= parents
-            todo += parents
+        wanted = {self.first.asset}
+        for asset, parents in reversed(self.comparison.upstream.items()):  # each is made after its parents
+            wanted |= set(parents) if asset in wanted else set()
         unlike = {found.asset for found in self.comparison.differences}
-        return tuple(name for name in self.comparison.assets if name in wanted and (name in unlike) == differs)
+        others = [name for name in self.comparison.assets if name in wanted - {self.first.asset}]
+        return tuple(name for name in others if (name in unlike) == differs)
 
     @property
     def message(self) -> str:
@@ -62,14 +61,14 @@ class LookaheadResult:
         start = f"after {self.after}: "
         if self.comparison and self.result == PASSED:
             return f"{start}passed, {sum(self.comparison.compared.values()):,} values and files are the same"
-        if self.result == GUARDED:
-            return f"{start}a look ahead was caught by a guard: {self.detail}"
         if self.comparison is None or self.first is None:
-            return f"{start}no verdict: {self.detail}"
+            why = "a look ahead was caught by a guard" if self.result == GUARDED else "no verdict"
+            return f"{start}{why}: {self.detail}"
+        equal, unlike = self.upstream(differs=False), self.upstream(differs=True)
         said = [f"{start}LOOK AHEAD. The first artifact that differs: {self.first.message}."]
-        if equal := self.upstream(differs=False):
+        if equal:
             said.append(f"What it is made from is the same up to the date: {', '.join(equal)}.")
-        if unlike := self.upstream(differs=True):
+        if unlike:
             said.append(f"Upstream of it these differ as well, on a later day: {', '.join(unlike)}.")
         else:
             said.append(f"So look at what makes {self.first.asset}.")
@@ -87,42 +86,19 @@ def default_dates(years: Sequence[int]) -> list[datetime.date]:
     week is due, and a quarter has ended whose filings are yet to come.
     """
     last = years[-1]
-    dates = [cutoff_of_year(last - 1)] if last - 1 in years else []
-    sessions = sessions_between(datetime.date(last, 7, 1), datetime.date(last, 7, 15))
-    weekly_last = np.flatnonzero(np.diff(sessions).astype(np.int64) > 2)  # a weekend follows
-    ends = [day for day in sessions[weekly_last].tolist() if day > datetime.date(last, 7, 1)]
-    return [*dates, ends[0]]
+    sessions = sessions_between(datetime.date(last, 7, 2), datetime.date(last, 7, 15))
+    before_weekend = np.flatnonzero(np.diff(sessions).astype(np.int64) > 2)[0]
+    return [*([cutoff_of_year(last - 1)] if last - 1 in years else []), sessions[before_weekend].item()]
 
 
 def prove_no_lookahead(
-    market: RecordedMarket,
-    runs: "GraphRuns",
-    folder: Path,
-    dates: Sequence[datetime.date] = (),
-    seed: int = 0,
-    on_result: Callable[[LookaheadResult], None] = lambda _: None,
-    on_run: Callable[[str], None] = lambda _: None,
-) -> list[LookaheadResult]:
-    """Put a market and the code to the test: one run as it is, and one with another future after each date.
+    market: RecordedMarket, runs: "GraphRuns", folder: Path, dates: Sequence[datetime.date] = (), seed: int = 0
+) -> Iterator[LookaheadResult]:
+    """Run a market as it is, and again with another future after each date; give each result once it is known.
 
-    Parameters
-    ----------
-    market : RecordedMarket
-        Of all years of the runs.
-    runs : GraphRuns
-    folder : Path
-        Empty or absent; every run gets a folder in it.
-    dates : sequence of datetime.date, optional
-        Default: `default_dates`.
-    seed : int
-        Of what is changed, and who disappears.
-    on_result, on_run : callable, optional
-        Called with each result once it is known, and before each run with a few words on it.
-
-    Raises
-    ------
-    ProofError
-        If a date leaves nothing before or after it, or a run with another future fails.
+    The market is of all years of the runs, each of which gets a folder in `folder`. By default dates are
+    `default_dates`; `seed` is of what is changed, and who disappears. Raises `ProofError` if a date leaves nothing
+    before or after it, or a run with another future fails.
     """
     chosen = dates or default_dates(runs.years.existing())
     first, last = runs.span[0] + 32 * DAY, runs.span[1] - 2 * DAY
@@ -132,37 +108,28 @@ def prove_no_lookahead(
                 f"--after: expected a date from {first} to {last}, so that there is something before and after it in "
                 f"the years that are run, got {after}; choose one."
             )
-    on_run("the market as it is")
+    runs.say("the market as it is")
     try:
         base = runs(market, folder / "as it was")
     except BrainAssetsError as error:
         if not is_guard(error):
             raise
-        on_result(result := LookaheadResult(chosen[0], GUARDED, detail=str(error)))
-        return [result]
-    results = []
+        yield LookaheadResult(chosen[0], GUARDED, detail=str(error))
+        return
     for after in chosen:
-        on_run(f"everything after {after} changed")
-        results.append(_prove_date(market.perturbed(after, seed), runs, folder / f"another after {after}", base, after))
-        on_result(results[-1])
-    return results
-
-
-def _prove_date(
-    changed: RecordedMarket, runs: "GraphRuns", folder: Path, base: Run, after: datetime.date
-) -> LookaheadResult:
-    """Run with another future after a date, and compare with the run without, `base`."""
-    try:
-        comparison = compare_runs(base, runs(changed, folder), after)
-    except BrainAssetsError as error:
-        if is_guard(error):
-            return LookaheadResult(after, GUARDED, detail=str(error))
-        raise ProofError(
-            f"after {after}: expected the run with another future to go through as the one without did, got: {error}"
-        ) from error
-    detail = "" if comparison.differences else _why_void(comparison)
-    result = LEAK if comparison.differences else VOID if detail else PASSED
-    return LookaheadResult(after, result, comparison, detail)
+        runs.say(f"everything after {after} changed")
+        changed = market.perturbed(after, seed)
+        try:
+            comparison = compare_runs(base, runs(changed, folder / f"another after {after}"), after)
+        except BrainAssetsError as error:
+            if not is_guard(error):
+                went = "the run with another future to go through as the one without did"
+                raise ProofError(f"after {after}: expected {went}, got: {error}") from error
+            yield LookaheadResult(after, GUARDED, detail=str(error))
+            continue
+        void = "" if comparison.differences else _why_void(comparison)
+        result = LEAK if comparison.differences else VOID if void else PASSED
+        yield LookaheadResult(after, result, comparison, void)
 
 
 def is_guard(error: BaseException | None) -> bool:

@@ -28,10 +28,9 @@ ADDED = ("!added", "~added")
 
 
 class FuturePerturbation(NamedTuple):
-    """What happens to tables after a date."""
+    """What happens to tables after a date, the last day that stays as it is."""
 
     after: datetime.date
-    """The last day that stays as it is."""
     seed: int
     dropped: tuple[str, ...]
     """Symbols without anything after it."""
@@ -103,7 +102,7 @@ class RecordedMarket:
     def __init__(
         self, market: Market, start: datetime.date, end: datetime.date, score: ScoreHeadlines | None = None
     ) -> None:
-        self.name, self.caveat = market.name, market.caveat
+        self.name, self.caveat, self.last_complete_year = market.name, market.caveat, market.last_complete_year
         self._market, self._start, self._end, self._score = market, start, end, score
         self._perturbation: FuturePerturbation | None = None
         self._tables: dict[str, SourcedTable] = {}
@@ -115,17 +114,11 @@ class RecordedMarket:
         changed._perturbation = FuturePerturbation.of(list(bars["symbol"].unique()), after, seed)
         return changed
 
-    def last_complete_year(self) -> int | None:
-        """Give that of the market."""
-        return self._market.last_complete_year()
-
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give a part of the recording; see `brain_assets.market.base.Market.prices`."""
-
-        def fetch() -> SourcedTable:
-            return SourcedTable(self._market.prices(self._start, self._end), "")
-
-        return self._part("prices", start, end, fetch).table
+        return self._part(
+            "prices", start, end, lambda: SourcedTable(self._market.prices(self._start, self._end), "")
+        ).table
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give a part of the recording; see `brain_assets.market.base.Market.news_sentiment`."""

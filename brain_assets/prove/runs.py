@@ -37,8 +37,8 @@ class GraphRuns:
     families: Families
     options: Mapping[str, Mapping[str, Any]]
     """Asset -> its run configuration."""
-    on_step: Callable[[str, float], None] = lambda *_: None
-    """Called after each run with a few words and the seconds that it took."""
+    say: Callable[[str], None] = lambda _: None
+    """Called with a line on each run."""
 
     @property
     def span(self) -> tuple[datetime.date, datetime.date]:
@@ -65,7 +65,7 @@ class GraphRuns:
                 for year in self.years.existing():
                     started = time.monotonic()
                     metadata |= self._run(job, instance, year, names, folder)
-                    self.on_step(f"{year} {what}", time.monotonic() - started)
+                    self.say(f"  {year} {what} made in {time.monotonic() - started:.1f} s")
         return Run(folder, self.years, self.families, upstream, metadata)
 
     def _run(

@@ -49,9 +49,8 @@ INTERVAL = 1.96
 
 
 History = tuple[int, int, int]
-"""The first year, the last that is learned from, and the last that is measured."""
-
 FULL, QUICK = (1990, 2014, 2020), (2003, 2012, 2019)
+"""The first year, the last that is learned from, and the last that is measured."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ class SkillTest:
     @property
     def name(self) -> str:
         """The test in a few words."""
-        kind = f"power {self.signal:g}" if self.signal else "false positives"
-        return f"{self.family} {kind} {self.channel}"
+        return f"{self.family} {f'power {self.signal:g}' if self.signal else 'false positives'} {self.channel}"
 
     @property
     def message(self) -> str:
@@ -172,11 +170,6 @@ class SkillResult(NamedTuple):
         """What is held against the test's bound, as text."""
         return f"{self.value:.0%}" if self.test.role == "forecaster" and self.test.signal else f"{self.value:g}"
 
-    @property
-    def message(self) -> str:
-        """The result as one sentence."""
-        return f"{self.test.message}: got {self.got}, {'holds' if self.passed else 'FAILS'} ({self.seconds:.0f} s)"
-
 
 def prove_skill(
     families: Sequence[str], quick: bool = False, on_progress: Callable[[str], None] = report
@@ -185,12 +178,11 @@ def prove_skill(
 
     `quick`: one seed or a few, and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45
     seconds (ridge and boosting: some 8), and there are 190 of them for ours: an hour or more on one core.
-    `on_progress` is called with a line after every seed, and after every test. Raises `PluginError` if there is no such
-    family.
+    `on_progress` is called with a line after every seed, and after every test.
     """
-    history = QUICK if quick else FULL
     chosen = [registry.get(family) for family in families]
-    return [prove(test, history, on_progress) for family in chosen for test in skill_tests(family, quick)]
+    tests = [test for family in chosen for test in skill_tests(family, quick)]
+    return [prove(test, QUICK if quick else FULL, on_progress) for test in tests]
 
 
 def prove(test: SkillTest, history: History = FULL, on_progress: Callable[[str], None] = report) -> SkillResult:
@@ -205,7 +197,8 @@ def prove(test: SkillTest, history: History = FULL, on_progress: Callable[[str],
             f"{of_best}, {time.perf_counter() - started:.0f} s so far"
         )
     found = judge(test, seeds, time.perf_counter() - started)
-    on_progress(found.message)
+    verdict = "holds" if found.passed else "FAILS"
+    on_progress(f"{test.message}: got {found.got}, {verdict} ({found.seconds:.0f} s)")
     return found
 
 

@@ -43,12 +43,10 @@ def assert_no_lookahead(
         Default: six simulated symbols.
     first_year, bootstrap_years, last_year : int
         Years to run; the first partition holds the bootstrap years.
-    dates : sequence of datetime.date, optional
-        Default: `default_dates`.
+    dates, seed
+        See `prove_no_lookahead`.
     configs : mapping, optional
         Family -> configuration; a family without an entry is left out. Default: ours, trained for a moment.
-    seed : int
-        Of the changes.
     """
     settings = read_settings(
         market="simulator",
@@ -66,10 +64,11 @@ def assert_no_lookahead(
     }
     runs = GraphRuns(build_assets(years, families), years, families, options)
     recorded = RecordedMarket(source, *runs.span, score=_score_by_length)
-    results = prove_no_lookahead(recorded, runs, folder, dates, seed)
-    for result in results:
+    results = []
+    for result in prove_no_lookahead(recorded, runs, folder, dates, seed):
         if result.result != PASSED:
             raise AssertionError(result.message)
+        results.append(result)
     return results
 
 

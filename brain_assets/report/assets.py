@@ -9,7 +9,7 @@ import pandas as pd
 import pydantic
 
 from brain_assets import __version__
-from brain_assets.errors import SettingsError, TableError
+from brain_assets.errors import TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import as_table, chart, plotted
@@ -17,7 +17,10 @@ from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.market.calendar import Clock
+from brain_assets.market.calendar import Clock, sessions_between
+from brain_assets.market.members import describe_members
+from brain_assets.market.price_checks import table_verdicts
+from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.plugins import require_extra
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
@@ -25,12 +28,10 @@ from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.portfolio.weights_table import CASH
 from brain_assets.registry import label
-from brain_assets.report.conclusion import conclude
-from brain_assets.report.data import Doubt, read_doubts
 from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
-from brain_assets.report.report import Report, build_report, read_learning_curves
-from brain_assets.report.tables import policy_table, strategy_table
+from brain_assets.report.report import Doubt, Report, build_report, read_learning_curves
+from brain_assets.report.tables import conclude, policy_table, strategy_table
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
@@ -78,14 +79,14 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         """
         require_extra("report", "report", "arch", "plotly")
         backtested = _backtested(config, years, table_io.store)
-        doubts = read_doubts(table_io.store, years, backtested[-1])
-        built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"), doubts)
-        made_from = {"made on": f"{clock():%Y-%m-%d}", **_provenance(built, backtested, snapshot_io.storages)}
-        page = report_page(replace(built, provenance=made_from))
+        doubts, snapshots = read_doubts(table_io.store, years, backtested[-1]), snapshot_io.storages
+        built = report_of(backtested, market, table_io.store, snapshots, table_io.folder("trials"))
+        made_from = {"made on": f"{clock():%Y-%m-%d}", **_provenance(built, backtested, snapshots)}
+        page = report_page(replace(built, doubts=doubts, provenance=made_from))
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
         context.log.info(f"report of {len(backtested)} years: {path}")
-        conclusion = conclude(built)
+        conclusion, policies = conclude(built), policy_table(built)
         return dg.MaterializeResult(
             metadata={
                 "figures": _table(strategy_table(built)),
@@ -93,15 +94,20 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
                 "can_be_concluded": conclusion.can,
                 "cannot_be_concluded": conclusion.cannot,
                 "path": dg.MetadataValue.path(str(path)),
-                **({"policies": _table(policy_table(built))} if len(built.policies) else {}),
+                **({"policies": _table(policies)} if len(policies) else {}),
                 "caveat": built.market.caveat,
                 "doubts_of_the_data": " ".join(f"{each.year} {each.table}: {each.words}" for each in doubts) or "none",
                 "years": ", ".join(map(str, backtested)),
                 "weeks": str(len(built.returns)),
                 "configurations_tried": str(built.n_trials or "not recorded"),
                 "bytes": len(page.encode()),
-                **_figures(built, "annual_return"),
-                **_figures(built, "sharpe", "sharpe_ratio"),
+                **plotted(
+                    {
+                        f"eval/{policy}_{name}": estimate.value
+                        for name, column in (("annual_return", "annual_return"), ("sharpe_ratio", "sharpe"))
+                        for policy, estimate in built.policies[column].items()
+                    }
+                ),
             }
         )
 
@@ -109,12 +115,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
 
 
 def report_of(
-    years: Sequence[int],
-    market: Market,
-    tables: TableStore,
-    snapshots: Snapshots,
-    trials: DataPath,
-    doubts: Sequence[Doubt] | None = None,
+    years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: DataPath
 ) -> Report:
     """Put together what is stored of some years, which have a backtest; of what is damaged, nothing."""
     for storage, year in itertools.product(snapshots.values(), years):
@@ -126,8 +127,19 @@ def report_of(
         read_learning_curves(snapshots, years),
         [trial for trial in read_trials(trials) if trial.year in years],
         MarketNote.of(market),
-        doubts,
     )
+
+
+def read_doubts(tables: TableStore, years: Years, until: int) -> list[Doubt]:
+    """Ask what is stored of the raw tables up to a year, which models learned from or traded in; by year."""
+    doubts = []
+    for year, name in itertools.product(years.up_to(until), RAW):
+        if (table := tables.find(name, year)) is not None:
+            if members := describe_members(table):
+                doubts.append(Doubt(year, name, "universe", f"{members}."))
+            checks = table_verdicts(name, table, sessions_between(*years.window(year)))
+            doubts += [Doubt(year, name, check, found.words) for check, found in checks.items() if not found.passed]
+    return doubts
 
 
 def _provenance(built: Report, years: Sequence[int], snapshots: Snapshots) -> dict[str, str]:
@@ -151,21 +163,13 @@ def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> li
     """Give the years that have a backtest, within those asked for; a hole between them is left out, and seen."""
     existing = years.existing()
     first, last = config.first_year or existing[0], config.last_year or existing[-1]
-    if first > last:
-        raise SettingsError(f"report: expected the earlier year first, got {first} and {last}; turn them round.")
     found = [year for year in existing if first <= year <= last and tables.exists("backtest", year)]
     if not found:
         raise TableError(
-            f"report: expected a backtest of a year from {first} to {last}, got none; materialize backtest, or run "
-            "brain-assets backfill."
+            f"report: expected a backtest of a year from {first} to {last}, the earlier first, got none; materialize "
+            "backtest, or run brain-assets backfill."
         )
     return found
-
-
-def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
-    """Give a figure of each policy, to be plotted."""
-    found = built.strategies[column].map(lambda estimate: estimate.value)
-    return plotted({f"eval/{strategy}_{name or column}": found[strategy] for strategy in built.policies.index})
 
 
 def _charts(built: Report) -> dict[str, dg.MarkdownMetadataValue]:

@@ -4,8 +4,6 @@ import colorsys
 import zlib
 from collections.abc import Collection, Mapping
 
-import numpy as np
-
 from brain_assets.forecasting.yardsticks import MOMENTUM
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.registry import AVERAGE
@@ -49,22 +47,15 @@ AREAS = (
 )
 """Tol's muted scheme, then others and cash in gray."""
 
+EARLY_TO_LATE = ("#0b3c6f", "#3a8fb7", "#e69f00")
+"""From dark to light, for an order of years."""
+
 
 def colors_of(names: Collection[str], ours: Mapping[str, str]) -> list[str]:
-    """Give each name its colour, the same whatever others there are."""
-    return [ours.get(name) or _further_color(name) for name in names]
-
-
-def _further_color(name: str) -> str:
-    """Give a colour that follows from the name alone."""
-    number = zlib.crc32(name.encode())
-    parts = colorsys.hls_to_rgb(number % 65_536 / 65_536, 0.3 + 0.15 * (number % 3), 0.6)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
-
-
-def shades(count: int) -> list[str]:
-    """Give colours from dark blue to light orange, for an order of years."""
-    stops = np.array([[0x0B, 0x3C, 0x6F], [0x3A, 0x8F, 0xB7], [0xE6, 0x9F, 0x00]])
-    places = np.linspace(0.0, 1.0, max(count, 2))[:count]
-    parts = [np.interp(places, [0.0, 0.5, 1.0], stop).round().astype(int) for stop in stops.T]
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*parts, strict=True)]
+    """Give each name its colour, which for one that is not ours follows from the name alone."""
+    found = []
+    for name in names:
+        number = zlib.crc32(name.encode())
+        parts = colorsys.hls_to_rgb(number % 65_536 / 65_536, 0.3 + 0.15 * (number % 3), 0.6)
+        found.append(ours.get(name) or "#" + "".join(f"{round(255 * part):02x}" for part in parts))
+    return found

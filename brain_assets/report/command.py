@@ -1,9 +1,7 @@
 """The command `brain-assets report`."""
 
-import tempfile
 import webbrowser
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,19 +11,11 @@ from rich.table import Column
 from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
 from brain_assets.graph.tasks import Task
-from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
-from brain_assets.terminal import (
-    MarketOption,
-    console,
-    new_table,
-    parse_years,
-    print_error,
-)
+from brain_assets.paths import is_remote, parse_place
+from brain_assets.terminal import MarketOption, console, new_table, parse_years, print_error
 
-HEADLINE = (0, 1, 2, 3, 4, 5)
-"""Columns of the table of strategies that fit a terminal; of the intervals, that of `ACTIVE` does."""
-
-ACTIVE = "active return"
+N_COLUMNS, ACTIVE = 6, "active return"
+"""Columns of the table of strategies that fit a terminal; of the intervals, that of one does."""
 
 
 def report(
@@ -49,17 +39,8 @@ def report(
         _print_figures(made.metadata)
         path = parse_place(str(made.metadata["path"]))
         console.print(f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s")
-        if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
-            print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
-
-
-def copy_here(path: DataPath) -> Path:
-    """Give a file that a browser can open: itself, or a copy in a temporary folder if it is elsewhere."""
-    if not is_remote(path):
-        return path
-    copy = Path(tempfile.mkdtemp(prefix="brain-assets-")) / path.name
-    copy.write_bytes(read_bytes(path))
-    return copy
+        if open_browser and (is_remote(path) or not webbrowser.open(path.resolve().as_uri())):
+            print_error(f"--open: expected a file and a browser on this machine, got none; open {path} yourself.")
 
 
 def _print_figures(metadata: Mapping[str, Any]) -> None:
@@ -67,18 +48,11 @@ def _print_figures(metadata: Mapping[str, Any]) -> None:
     console.print(escape(metadata["can_be_concluded"]), "\n")
     console.print(escape(metadata["cannot_be_concluded"]), "\n")
     records = [record.data for record in metadata["figures"].records]
-    names = list(records[0])
-    shown = [names[position] for position in HEADLINE]
-    longest_word = max(len(word) for record in records for word in str(record[names[0]]).split())
-    columns = [Column(name, no_wrap=name == ACTIVE, min_width=longest_word * (name == names[0])) for name in shown]
-    table = new_table(*columns)
+    first, *others = list(records[0])[:N_COLUMNS]
+    longest_word = max(len(word) for record in records for word in str(record[first]).split())
+    table = new_table(Column(first, min_width=longest_word), *(Column(name, no_wrap=name == ACTIVE) for name in others))
     for record in records:
-        cells = {name: str(record[name]).partition(" [") for name in shown}
-        table.add_row(
-            *(
-                escape(figure + (f"\n[{ends}" if ends and name == ACTIVE else ""))
-                for name, (figure, _, ends) in cells.items()
-            )
-        )
+        figures = {name: str(record[name]).replace(" [", "\n[") for name in (first, *others)}
+        table.add_row(*(escape(text if name == ACTIVE else text.partition("\n")[0]) for name, text in figures.items()))
     console.print(table)
     console.print(f"Caveat: {escape(metadata['caveat'])}")

@@ -7,22 +7,18 @@ moved) is NaN, never 0.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, PortfolioConstraints
 from brain_assets.portfolio.strategy import annual_return, break_even_cost, gross_return, sharpe_ratio
 from brain_assets.portfolio.trials import Trial
 
-N_RESAMPLES = 2000
-"""Draws behind an interval: its ends move by a few hundredths of its width from seed to seed."""
-
-SEED = 20190101
-"""Of every resampling: the same returns give the same intervals."""
+N_RESAMPLES, SEED = 2000, 20190101
+"""Draws behind an interval, whose ends move by a few hundredths of its width from seed to seed."""
 
 CONFIDENCE = 0.95
 
@@ -31,7 +27,7 @@ MIN_WEEKS = 26
 
 
 class Estimate(NamedTuple):
-    """A figure and the ends of its 95 % interval; the ends are NaN where there are too few weeks."""
+    """A figure and the ends of its 95 % interval, which are NaN where there are too few weeks."""
 
     value: float
     low: float
@@ -66,12 +62,11 @@ def worst_drawdowns(returns: pd.Series, count: int = 5) -> pd.DataFrame:
     was made good in, the last NaT if it is not yet; ``weeks`` that it lasted, or lasts.
     """
     below = drawdowns(returns.to_frame()).iloc[:, 0]
-    falls = below[below < 0.0].groupby((below == 0.0).cumsum())
-    found = pd.DataFrame({"depth": falls.min(), "lowest": falls.idxmin(), "weeks": falls.size()})
-    places = below.index.get_indexer(falls.apply(lambda weeks: weeks.index[0])) if len(found) else []
-    found["start"] = below.index[places]
-    after = pd.Series(below.index).reindex(np.asarray(places) + found["weeks"].to_numpy())
-    return found.assign(recovered=after.to_numpy()).nsmallest(count, "depth")
+    weeks = pd.DataFrame({"depth": below, "week": below.index, "next": pd.Series(below.index).shift(-1).to_numpy()})
+    falls = weeks[below < 0.0].groupby((below == 0.0).cumsum())
+    found = falls.agg(depth=("depth", "min"), start=("week", "first"), weeks=("week", "size"))
+    found["lowest"], found["recovered"] = falls["depth"].idxmin(), falls["next"].last(skipna=False)
+    return found.nsmallest(count, "depth")
 
 
 def rolling(returns: pd.DataFrame, yardstick: str) -> dict[str, pd.DataFrame]:
@@ -90,30 +85,20 @@ def measure(
     yardstick: str,
     rules: PortfolioConstraints,
     trial_ratios: FloatArray,
-    n_trials: int,
+    n_tuned: int,
 ) -> pd.DataFrame:
     """Measure strategies, all on the same weeks; a row a strategy.
 
-    Parameters
-    ----------
-    returns, turnover : DataFrame
-        Net returns, finite and above -1, and what was traded over the value at the first open; (n_weeks, n_strategies).
-    yardstick : str
-        The strategy that the others are compared with, on the same resampled weeks, so that differences are paired.
-    rules : PortfolioConstraints
-        What trades cost.
-    trial_ratios, n_trials
-        See `deflated_sharpe`.
+    Returns are net, finite and above -1; turnover is what was traded over the value at the first open; both are
+    (n_weeks, n_strategies). The others are compared with the yardstick on the same resampled weeks, so that differences
+    are paired. Of the trials see `deflated_sharpe`.
 
-    Returns
-    -------
-    DataFrame
-        ``annual_return``, ``sharpe``, ``active_return`` (the annual return less the yardstick's), the same before costs
-        as ``gross_active_return``, and ``break_even``, see `break_even_cost`, each an `Estimate`; ``volatility``;
-        ``max_drawdown``, positive; ``calmar`` (Young 1991), NaN if the value never fell; ``turnover``, bought and sold
-        in a year over the value; ``cost_drag``, the annual return that the same trades would have had without costs,
-        less the one that they had; ``probabilistic_sharpe``, the probability that the true Sharpe ratio is above 0,
-        skew and fat tails counted; ``deflated_sharpe``.
+    Gives ``annual_return``, ``sharpe``, ``active_return`` (the annual return less the yardstick's), the same before
+    costs as ``gross_active_return``, and ``break_even``, see `break_even_cost`, each an `Estimate`; ``volatility``;
+    ``max_drawdown``, positive; ``calmar`` (Young 1991), NaN if the value never fell; ``turnover``, bought and sold in a
+    year over the value; ``cost_drag``, the annual return that the same trades would have had without costs, less the
+    one that they had; ``probabilistic_sharpe``, the probability that the true Sharpe ratio is above 0, skew and fat
+    tails counted; ``deflated_sharpe``.
     """
     from skfolio import measures
 
@@ -138,24 +123,25 @@ def measure(
         "turnover": turnover.mean() * WEEKS_PER_YEAR,
         "cost_drag": annual_return(gross) - annual_return(values),
         "probabilistic_sharpe": [measures.probabilistic_sharpe_ratio(net) for net in values.T],
-        "deflated_sharpe": [deflated_sharpe(net, trial_ratios, n_trials) for net in values.T],
+        "deflated_sharpe": [deflated_sharpe(net, trial_ratios, n_tuned) for net in values.T],
     }
     return pd.DataFrame(columns, index=returns.columns)
 
 
-def deflated_sharpe(net: FloatArray, trial_ratios: FloatArray, n_trials: int) -> float:
+def deflated_sharpe(net: FloatArray, trial_ratios: FloatArray, n_tuned: int) -> float:
     """Give the probability that a true Sharpe ratio is above the best that trials without skill are expected to reach.
 
-    As of Bailey & López de Prado (2014). The trials are all that were ever compared; how far their ratios lie apart is
-    known of those recorded, `trial_ratios` of `weekly_sharpe_ratios`. Where that is one only, it is what chance alone
-    does to the ratio of as many weeks, one over their root (Lo 2002). NaN if none is recorded.
+    As of Bailey & López de Prado (2014). The trials are those recorded, `trial_ratios` of `weekly_sharpe_ratios`, and
+    `n_tuned` others, which chose the defaults. How far their ratios lie apart is known of those recorded; where that is
+    one only, it is what chance alone does to the ratio of as many weeks, one over their root (Lo 2002). NaN if none is.
     """
     from skfolio import measures
 
     if len(trial_ratios) == 0:
         return math.nan
     apart = float(trial_ratios.std(ddof=1)) if len(trial_ratios) > 1 else len(net) ** -0.5
-    return float(measures.probabilistic_sharpe_ratio(net, measures.expected_max_sharpe_ratio(n_trials, apart)))
+    best = measures.expected_max_sharpe_ratio(len(trial_ratios) + n_tuned, apart)
+    return float(measures.probabilistic_sharpe_ratio(net, best))
 
 
 def estimates(
@@ -167,21 +153,15 @@ def estimates(
     in weeks; default: that of `block_length`. `series` are finite, (n_weeks, n_series); with fewer than `MIN_WEEKS`
     weeks there are no intervals.
     """
+    from arch.bootstrap import StationaryBootstrap
+
     values = statistic(series)
     ends = np.full((2, len(values)), np.nan)
     if len(series) >= MIN_WEEKS:
-        drawn = np.stack([statistic(series[weeks]) for weeks in _draws(len(series), block or block_length(series))])
+        bootstrap = StationaryBootstrap(block or block_length(series), series, seed=SEED)
+        drawn = bootstrap.apply(statistic, N_RESAMPLES)
         ends = np.quantile(drawn, [(1.0 - CONFIDENCE) / 2, (1.0 + CONFIDENCE) / 2], axis=0)
     return [Estimate(*map(float, each)) for each in zip(values, *ends, strict=True)]
-
-
-@lru_cache(maxsize=8)
-def _draws(n_weeks: int, block: int) -> IntArray:
-    """Give the weeks of every resample, (`N_RESAMPLES`, n_weeks); years of as many weeks share them."""
-    from arch.bootstrap import StationaryBootstrap
-
-    bootstrap = StationaryBootstrap(block, np.arange(n_weeks), seed=SEED)
-    return np.stack([bootstrap.update_indices() for _ in range(N_RESAMPLES)])
 
 
 def block_length(series: FloatArray) -> int:
@@ -217,15 +197,15 @@ def weekly_sharpe_ratios(trials: Sequence[Trial]) -> FloatArray:
 
     In the order in which configurations first come. 0 where returns never moved: it held cash, and was a trial.
     """
-    groups: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    years: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
     for trial in (trial for trial in trials if trial.n_weeks > 0):
-        groups.setdefault((trial.family, trial.configuration), []).append((trial.n_weeks, trial.mean, trial.std))
-    return np.array([_pooled_sharpe(*np.array(years).T) for years in groups.values()])
-
-
-def _pooled_sharpe(n_weeks: FloatArray, means: FloatArray, deviations: FloatArray) -> float:
-    """Give mean over sample standard deviation of all weeks, from the means and deviations of each year."""
-    total, mean = n_weeks.sum(), np.average(means, weights=n_weeks)
-    squares = ((n_weeks - 1.0) * deviations**2 + n_weeks * (means - mean) ** 2).sum()
-    deviation = math.sqrt(squares / (total - 1.0)) if total > 1 else 0.0
-    return float(mean / deviation) if deviation > 1e-12 else 0.0
+        years.setdefault((trial.family, trial.configuration), []).append((trial.n_weeks, trial.mean, trial.std))
+    ratios = np.zeros(len(years))
+    for place, found in enumerate(years.values()):
+        n_weeks, means, deviations = np.array(found).T
+        mean = np.average(means, weights=n_weeks)
+        squares = ((n_weeks - 1.0) * deviations**2 + n_weeks * (means - mean) ** 2).sum()
+        deviation = math.sqrt(squares / max(n_weeks.sum() - 1.0, 1.0))  # of the weeks of all years
+        if deviation > 1e-12:
+            ratios[place] = mean / deviation
+    return ratios

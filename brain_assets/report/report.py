@@ -10,25 +10,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.arrays import IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.average import families_in
+from brain_assets.forecasting.average import families_in, newest_cutoff
+from brain_assets.forecasting.metrics import MIN_SYMBOLS, mean_skill
+from brain_assets.forecasting.walkforward import forecast_weeks, weekly_correlations
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.market.base import MarketNote
-from brain_assets.market.calendar import week_times
+from brain_assets.market.calendar import week_times, years_of_weeks
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import TUNING_TRIALS, Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.report import metrics
-from brain_assets.report.colors import STRATEGIES, colors_of
-from brain_assets.report.data import Doubt
-from brain_assets.report.forecasts import ForecastTables, measure_forecasts
+from brain_assets.report.colors import FORECASTERS, NO_MODEL, OLDER, SOURCES, STRATEGIES, YEAR_BEFORE, colors_of
 from brain_assets.store.names import cutoff_of_year
 
 if TYPE_CHECKING:
@@ -36,6 +37,30 @@ if TYPE_CHECKING:
 
 MAX_LINES = 5
 """Lines that a chart shows at first: more are read by nobody."""
+
+
+class Doubt(NamedTuple):
+    """What a check of a year of a raw table warns of, or how many members of the universe it has."""
+
+    year: int
+    table: str
+    check: str
+    words: str
+
+
+class ForecastTables(NamedTuple):
+    """What forecasters' own forecasts were worth, yardsticks last; what momentum stood in for does not count."""
+
+    skill: pd.DataFrame
+    """By name: ``label``, ``color``, ``n_weeks`` that have a rank correlation, ``rank_correlation`` (Spearman's, their
+    mean), its ``t_statistic`` and ``smallest_detectable``."""
+    by_year: Mapping[str, pd.DataFrame]
+    """Of each, by year: ``value``, ``low`` and ``high`` of the year's mean rank correlation."""
+    deciles: Mapping[str, pd.DataFrame]
+    """Of each but yardsticks, by decile of each week's forecasts, 1 the lowest: ``forecast``, and ``value``,
+    ``low`` and ``high`` of what was realized; means of a week's returns less their week's mean."""
+    sources: Mapping[str, pd.DataFrame]
+    """Of the same, by year: the share of all forecasts that came from each kind of `SOURCES`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +81,10 @@ class Report:
     curves: Mapping[str, pd.DataFrame]
     """How the models of each family learned, see `read_learning_curves`."""
     n_trials: int
-    """Configurations tried, those recorded and those of tuning; 0: none is recorded."""
+    """Configurations tried, recorded ones and the `n_tuned` that chose the families' defaults; 0: none is recorded."""
     n_tuned: int
-    """Of them, those that chose the defaults of the families of the report, `TUNING_TRIALS`."""
     weeks_left_out: int
-    """Weeks that were traded by some strategies only."""
+    """Weeks that some strategies only traded."""
     block_length: int
     """Mean length, in weeks, of the blocks that strategies were resampled in."""
     doubts: Sequence[Doubt] | None = None
@@ -70,13 +94,8 @@ class Report:
 
     @property
     def ends(self) -> pd.DatetimeIndex:
-        """The last session of each week, whose month and year it belongs to, (n_weeks,)."""
+        """The last session of each week, whose month and year it belongs to."""
         return pd.DatetimeIndex(week_times(self.returns.index.to_numpy().astype("datetime64[D]"))[2])
-
-    @property
-    def years(self) -> IntArray:
-        """The year that each week belongs to, (n_weeks,)."""
-        return self.ends.year.to_numpy()
 
     @property
     def policies(self) -> pd.DataFrame:
@@ -91,7 +110,7 @@ class Report:
     @property
     def span(self) -> str:
         """The years, in words."""
-        first, last = int(self.years[0]), int(self.years[-1])
+        first, last = self.ends[0].year, self.ends[-1].year
         return str(first) if first == last else f"{first}-{last}"
 
 
@@ -101,7 +120,6 @@ def build_report(
     curves: Mapping[str, pd.DataFrame],
     trials: Sequence[Trial],
     market: MarketNote,
-    doubts: Sequence[Doubt] | None = None,
 ) -> Report:
     """Put the tables together, of `backtests` and `forecasts` of the years of the report, in any order.
 
@@ -109,8 +127,10 @@ def build_report(
     lack, costs the others no week: it is left out unless it traded all of theirs. Raises `TableError` if no week was
     traded by all others, or none of them is equal weight.
     """
-    everyone = _wide(backtests, "net_return")
-    labels = _labels(everyone.columns, families_in(forecasts))
+    wide = backtests.pivot(index="week_start", columns="strategy", values=["net_return", "turnover", "weights"])
+    everyone = wide["net_return"].astype("float64")
+    forecasters = families_in(forecasts)
+    labels = _labels(everyone.columns, forecasters)
     shared = everyone[[name for name in labels if not is_tenth(name)]].notna().all(axis=1)
     if EQUAL_WEIGHT not in labels or not shared.any():
         raise TableError(
@@ -120,49 +140,42 @@ def build_report(
     everyone = everyone[shared].dropna(axis="columns")  # seeds and top tenths that were not there in all weeks
     labels = {name: label for name, label in labels.items() if name in everyone}
     returns = everyone[list(labels)]
+    turnover = wide["turnover"].astype("float64").loc[returns.index, returns.columns]
     ratios = metrics.weekly_sharpe_ratios(trials)
-    families = {*labels, *families_in(forecasts)}
-    n_tuned = sum(count for family, count in TUNING_TRIALS.items() if family in families)
-    turnover = _wide(backtests, "turnover").loc[returns.index, returns.columns]
-    held = {name: rows.set_index("week_start")["weights"] for name, rows in backtests.groupby("strategy")}
-    is_policy = {name: _is_policy(name) for name in labels}
-    front = {name: is_policy[name] or name == EQUAL_WEIGHT for name in labels}
-    look = {"label": labels, "color": colors_of(labels, STRATEGIES), "is_policy": is_policy, "front": front}
-    look["shown"] = {name: number < MAX_LINES for number, name in enumerate(labels)}
+    n_tuned = sum(count for family, count in TUNING_TRIALS.items() if family in (*labels, *forecasters))
+    looks = pd.DataFrame({"label": labels, "color": colors_of(labels, STRATEGIES)}, returns.columns)
+    looks["is_policy"] = [_is_policy(name) for name in labels]
+    looks["front"] = looks["is_policy"] | (looks.index == EQUAL_WEIGHT)
+    looks["shown"] = np.arange(len(looks)) < MAX_LINES
     return Report(
         market=market,
-        strategies=pd.DataFrame(look, index=returns.columns).join(
-            metrics.measure(returns, turnover, EQUAL_WEIGHT, CONSTRAINTS, ratios, len(ratios) + n_tuned)
-        ),
+        strategies=looks.join(metrics.measure(returns, turnover, EQUAL_WEIGHT, CONSTRAINTS, ratios, n_tuned)),
         returns=returns,
-        weights={name: held_weights(held[name].loc[returns.index]) for name in labels},
-        seeds={name: _seeds(name, everyone) for name in labels if _is_policy(name)},
+        weights={name: held_weights(wide["weights"].loc[returns.index, name]) for name in labels},
+        seeds={
+            name: everyone[[name, *(other for other in everyone if family_of_seed(other) == name)]]
+            for name in looks.index[looks["is_policy"]]
+        },
         forecasts=measure_forecasts(forecasts),
         curves=curves,
         n_trials=len(ratios) + n_tuned if len(ratios) else 0,
         n_tuned=n_tuned,
         weeks_left_out=int((~shared).sum()),
         block_length=metrics.block_length(returns.to_numpy()),
-        doubts=doubts,
     )
-
-
-def _wide(backtests: pd.DataFrame, column: str) -> pd.DataFrame:
-    return backtests.pivot(index="week_start", columns="strategy", values=column).sort_index()
 
 
 def _is_policy(name: str) -> bool:
     return name in registry.names() and registry.get(name).role == "policy"
 
 
-def _is_foreign(family: str) -> bool:
-    return type(registry.get(family)).__module__ not in registry.OURS
-
-
 def _labels(strategies: Iterable[str], forecasters: Iterable[str]) -> dict[str, str]:
     """Label strategies, further seeds left out, in the order of the report: policies, benchmarks, unknown ones."""
     main = sorted(name for name in strategies if family_of_seed(name) is None)
-    labels = {name: registry.label(name) for name in sorted(filter(_is_policy, main), key=_is_foreign)}
+    policies = sorted(
+        filter(_is_policy, main), key=lambda name: type(registry.get(name)).__module__ not in registry.OURS
+    )
+    labels = {name: registry.label(name) for name in policies}
     labels |= {name: each.label for name, each in benchmark_strategies(forecasters).items() if name in main}
     return labels | {name: name for name in main if name not in labels}
 
@@ -174,9 +187,64 @@ def held_weights(texts: pd.Series) -> pd.DataFrame:
     return table[[*symbols, CASH]]
 
 
-def _seeds(policy: str, returns: pd.DataFrame) -> pd.DataFrame:
-    """Give a policy's returns by seed."""
-    return returns[[policy, *(name for name in returns if family_of_seed(name) == policy)]]
+def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
+    """Measure forecasters and yardsticks on the weeks that a model forecast; where none did, yardsticks alone on all.
+
+    A forecaster that never had a model is left out; the tables are empty if there are no forecasts.
+    """
+    if forecasts.empty:
+        names = ["label", "n_weeks", "rank_correlation", "t_statistic", "smallest_detectable"]
+        return ForecastTables(pd.DataFrame(columns=names), {}, {}, {})
+    weekly = weekly_correlations(forecasts)
+    models = [name for name in weekly if name not in YARDSTICKS]
+    years = weekly.groupby(years_of_weeks(weekly.index.to_numpy().astype("datetime64[D]")))
+    by_year = pd.concat({year: metrics.mean_estimates(rows) for year, rows in years})
+    skills = [mean_skill(weekly[name].to_numpy()) for name in weekly]
+    columns = {
+        "label": [column_label(name) for name in weekly],
+        "color": colors_of(weekly.columns, FORECASTERS),
+        "n_weeks": [each.n_weeks for each in skills],
+        "rank_correlation": [metrics.Estimate(*row) for row in metrics.mean_estimates(weekly).to_numpy()],
+        "t_statistic": [each.t_statistic for each in skills],
+        "smallest_detectable": [each.smallest_detectable for each in skills],
+    }
+    return ForecastTables(
+        skill=pd.DataFrame(columns, index=weekly.columns),
+        by_year={name: by_year.xs(name, level=1).dropna(subset="value") for name in weekly},
+        deciles={name: found for name in models if len(found := _deciles(forecasts, name))},
+        sources={name: _sources(forecasts, name) for name in models},
+    )
+
+
+def _deciles(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Group the symbols of each week by forecast, and see what each group earned; ties go to the earlier symbol."""
+    rows = forecasts.sort_values(["week_start", "symbol"], ignore_index=True)
+    known = np.isfinite(rows[[family, "realized"]]).all(axis=1)
+    rows = rows[known & rows["week_start"].isin(forecast_weeks(forecasts, family))]
+    rows = rows[rows.groupby("week_start")["symbol"].transform("size") >= MIN_SYMBOLS]
+    if rows.empty:
+        return pd.DataFrame()
+    by_week = rows.groupby("week_start")
+    place = by_week[family].rank(method="first").astype(int) - 1
+    decile = place * 10 // by_week["symbol"].transform("size") + 1
+    centred = rows[[family, "realized"]] - by_week[[family, "realized"]].transform("mean")
+    earned = centred["realized"].groupby([rows["week_start"], decile.rename("decile")]).mean().unstack()
+    return metrics.mean_estimates(earned).assign(forecast=centred[family].groupby(decile).mean())
+
+
+def _sources(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Give by year which share of a family's forecasts came from which kind of source, named by its newest snapshot.
+
+    A week's own snapshot is that of the year before it begins.
+    """
+    starts, kinds = forecasts["week_start"], []
+    for source, year in zip(forecasts[f"{family}_source"], starts.dt.year, strict=True):
+        cutoff_date = newest_cutoff(str(source))
+        known = YEAR_BEFORE if cutoff_date == cutoff_of_year(year - 1) else OLDER
+        kinds.append(NO_MODEL if cutoff_date is None else known)
+    years = years_of_weeks(starts.to_numpy().astype("datetime64[D]"))
+    shares = pd.crosstab(years, np.array(kinds, dtype=object), normalize="index")
+    return shares[[kind for kind in SOURCES if kind in shares]]
 
 
 def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Sequence[int]) -> dict[str, pd.DataFrame]:

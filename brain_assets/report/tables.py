@@ -1,30 +1,47 @@
-"""The tables and sentences of a report, as text; a cell's second line is its interval or spread."""
+"""The tables of a report as text, where a cell's second line is its interval or spread, and its sentences.
+
+Two sentences say what can be concluded from a report and what cannot; they are made from its figures alone.
+"""
 
 import calendar
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
+from brain_assets.check_result import format_figure
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
 from brain_assets.portfolio.weights_table import CASH
-from brain_assets.report.conclusion import signed
+from brain_assets.registry import AVERAGE
 from brain_assets.report.metrics import Estimate, worst_drawdowns
 from brain_assets.report.report import Report
 
-NOTHING = "–"
-"""Where there is no figure."""
-
 ENOUGH_SEEDS = 3
 
+SURVIVORS = (
+    "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"
+)
+MARKET_LIMITS = {
+    "simulator": "anything about a real market, since this one is made up",
+    "files": "that anybody would have earned these returns, since it is not known who is missing from the files",
+}
+"""What a market leaves open; those that are not named have survivors."""
 
-def number(value: float, digits: int = 2, unit: str = "") -> str:
-    """Write a number."""
-    return f"{value:z.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
+
+def number(value: float, digits: int = 2, unit: str = "", sign: str = "") -> str:
+    """Write a number; what rounds to zero has no sign, and a minus is as wide as a plus."""
+    return format_figure(value, f"{sign}.{digits}f", unit).replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float, digits: int, unit: str = "") -> str:
+    """Write a number with its sign, also if that is a plus."""
+    return number(value, digits, unit, "+")
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -39,20 +56,18 @@ def probability(value: float) -> str:
     return percent(value)
 
 
-def _between(found: Estimate, factor: float, digits: int) -> str:
-    return f"\n[{signed(factor * found.low, digits)}, {signed(factor * found.high, digits)}]" if found.known else ""
+def _cell(figure: str, found: Estimate, factor: float, digits: int) -> str:
+    """Put the interval below a figure, if there are both."""
+    if not (found.known and math.isfinite(found.value)):
+        return figure
+    return f"{figure}\n[{signed(factor * found.low, digits)}, {signed(factor * found.high, digits)}]"
 
 
 def points(found: Estimate) -> str:
     """Write a difference of two shares in percentage points; that of a strategy to itself is none."""
-    if found == (0.0, 0.0, 0.0) or not math.isfinite(found.value):
-        return NOTHING
-    return f"{signed(100 * found.value, 1)} pp{_between(found, 100, 1)}"
-
-
-def basis_points(found: Estimate) -> str:
-    """Write a cost of trading; none where it is not known."""
-    return NOTHING if not math.isfinite(found.value) else f"{number(found.value, 1)} bp{_between(found, 1, 1)}"
+    if found == (0.0, 0.0, 0.0):
+        return number(math.nan)
+    return _cell(signed(100 * found.value, 1, " pp"), found, 100, 1)
 
 
 def strategy_table(report: Report) -> pd.DataFrame:
@@ -60,11 +75,11 @@ def strategy_table(report: Report) -> pd.DataFrame:
     found = report.strategies
     columns = {
         "strategy": found["label"],
-        "CAGR": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
+        "CAGR": [_cell(percent(each.value), each, 100, 1) for each in found["annual_return"]],
         "active return": found["active_return"].map(points),
         "gross active return": found["gross_active_return"].map(points),
-        "break-even cost": found["break_even"].map(basis_points),
-        "Sharpe ratio a year": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
+        "break-even cost": [_cell(number(each.value, 1, " bp"), each, 1, 1) for each in found["break_even"]],
+        "Sharpe ratio a year": [_cell(number(each.value), each, 1, 2) for each in found["sharpe"]],
         "volatility a year": found["volatility"].map(percent),
         "maximum drawdown": found["max_drawdown"].map(percent),
         "Calmar ratio": found["calmar"].map(number),
@@ -132,28 +147,17 @@ def drawdown_table(report: Report) -> pd.DataFrame:
 
 
 def yearly_returns(report: Report) -> pd.DataFrame:
-    """Give the return of each strategy in each year, by label and year."""
-    yearly = (1.0 + report.returns).groupby(report.years).prod() - 1.0
-    return yearly.set_axis(report.strategies["label"], axis=1).T
-
-
-def yearly_table(report: Report) -> pd.DataFrame:
-    """Give the same as text, a line a strategy; with each year the number of its weeks."""
-    years, counts = np.unique(report.years, return_counts=True)
-    heads = [f"{year}\n{count} weeks" for year, count in zip(years, counts, strict=True)]
-    return yearly_returns(report).map(percent).set_axis(heads, axis=1).rename_axis("strategy").reset_index()
+    """Give the return of each strategy in each year, by label; with each year the number of its weeks."""
+    years = (1.0 + report.returns).groupby(report.ends.year)
+    yearly = (years.prod() - 1.0).set_axis(report.strategies["label"], axis=1).T.rename_axis("strategy")
+    return yearly.set_axis([f"{year}\n{count} weeks" for year, count in years.size().items()], axis=1)
 
 
 def monthly_returns(report: Report, strategy: str) -> pd.DataFrame:
     """Give the return of a strategy in each month, by year and month; of weeks, by their last sessions."""
     monthly = (1.0 + report.returns[strategy]).groupby([report.ends.year, report.ends.month]).prod() - 1.0
-    return monthly.unstack().reindex(columns=range(1, 13)).set_axis(list(calendar.month_abbr[1:]), axis=1)
-
-
-def monthly_table(report: Report, strategy: str) -> pd.DataFrame:
-    """Give the same as text, a line a year."""
-    lines = monthly_returns(report, strategy).map(percent).rename_axis("year").reset_index()
-    return lines.astype({"year": "str"})
+    table = monthly.unstack().reindex(columns=range(1, 13)).rename_axis("year")
+    return table.set_axis(list(calendar.month_abbr[1:]), axis=1)
 
 
 def forecaster_table(report: Report) -> pd.DataFrame:
@@ -162,7 +166,7 @@ def forecaster_table(report: Report) -> pd.DataFrame:
     columns = {
         "forecaster": found["label"],
         "weeks": [f"{count:,}" for count in found["n_weeks"]],
-        "mean rank correlation": [signed(each.value, 3) + _between(each, 1, 3) for each in found["rank_correlation"]],
+        "mean rank correlation": [_cell(signed(each.value, 3), each, 1, 3) for each in found["rank_correlation"]],
         "t statistic": found["t_statistic"].map(number),
         "smallest detectable": [number(each, 3) for each in found["smallest_detectable"]],
     }
@@ -171,18 +175,15 @@ def forecaster_table(report: Report) -> pd.DataFrame:
 
 def trials_sentence(report: Report) -> str:
     """Say how many configurations were tried."""
-    few = {
-        0: "How many configurations were tried is not recorded, so nothing is deflated.",
-        1: "One configuration was tried, so both are the same.",
-    }
-    return (
-        "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials "
-        "without skill. "
-    ) + few.get(
-        report.n_trials,
+    tried = (
         f"{report.n_trials} configurations were tried: {report.n_trials - report.n_tuned} recorded in these years, "
-        f"{report.n_tuned} to choose the defaults of these families, which benchmarks/README.md lists.",
+        f"{report.n_tuned} to choose the defaults of these families, which benchmarks/README.md lists."
     )
+    if report.n_trials < 2:
+        unknown = "How many configurations were tried is not recorded, so nothing is deflated."
+        tried = "One configuration was tried, so both are the same." if report.n_trials else unknown
+    meaning = "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials"
+    return f"{meaning} without skill. {tried}"
 
 
 def seeds_sentence(report: Report) -> str:
@@ -198,3 +199,73 @@ def seeds_sentence(report: Report) -> str:
         f"{' and '.join(few)}, which does not tell skill from luck in training: set n_seeds: {ENOUGH_SEEDS} in the "
         "policy's run configuration."
     )
+
+
+class Conclusion(NamedTuple):
+    """Two sentences: what the figures show, beyond chance, and what they leave open."""
+
+    can: str
+    cannot: str
+
+
+def conclude(report: Report) -> Conclusion:
+    """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
+    findings, doubts, asked = [], [], []
+    for each in report.policies.itertuples():
+        label, found, cost = each.label, each.active_return, each.break_even.value
+        interval = f"{_interval(found, 100, 1)}; before costs {signed(100 * each.gross_active_return.value, 1)}"
+        if math.isfinite(cost):
+            interval += f", break-even at {signed(cost, 1)} basis points of a dollar traded"
+        asked.append(f"{label}'s return from that of equal weight")
+        if found.side:
+            points, side = f"{100 * abs(found.value):.1f}", "more" if found.side > 0 else "less"
+            points += f" percentage point{'' if points == '1.0' else 's'}"
+            findings.append(f"{label} earned {points} a year {side} than equal weight of the same symbols ({interval})")
+        else:
+            doubts.append(f"that {label} earns more or less than equal weight ({interval})")
+    models = report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
+    for label, found in models[["label", "rank_correlation"]].to_numpy():
+        interval, side = _interval(found, 1, 3), "better" if found.side > 0 else "worse"
+        asked.append(f"{forecasts_of(label)} from chance")
+        if found.side:
+            mean = f"mean rank correlation {signed(found.value, 3)}, {interval}"
+            findings.append(f"{forecasts_of(label)} ranked the symbols {side} than chance ({mean})")
+        else:
+            doubts.append(f"that {forecasts_of(label)} rank better than chance ({interval})")
+    said = "only benchmark strategies traded, so there is nothing to say about any model"
+    if asked:
+        said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
+    return Conclusion(
+        f"Over {len(report.returns):,} weeks ({report.span}) and after costs, {said}.",
+        f"It cannot be concluded {_list([*doubts, *_limits(report)], 'or')}.",
+    )
+
+
+def _limits(report: Report) -> list[str]:
+    """Name what no figure of the report can show."""
+    market = MARKET_LIMITS.get(report.market.name, SURVIVORS)
+    if len(report.policies) and report.n_trials == 0:
+        chosen = "that the policies were not chosen for their luck"
+        return [f"{chosen}, since how many configurations were tried is not recorded", market]
+    if report.n_trials > 1 and any(found.side > 0 for found in report.policies["active_return"]):
+        tried = f"{report.n_trials} configurations were tried"
+        return [f"that the lead is no luck of choice, since {tried} and the intervals know of one", market]
+    return [market]
+
+
+def _list(parts: Sequence[str], word: str = "and") -> str:
+    """Join parts as a sentence does."""
+    if len(parts) < 3:
+        return f" {word} ".join(parts)
+    return f"{', '.join(parts[:-1])}, {word} {parts[-1]}"
+
+
+def forecasts_of(label: str) -> str:
+    """Name the forecasts of a forecaster, or the average of all, in a sentence."""
+    return "the averaged forecasts" if label == column_label(AVERAGE) else f"{label}'s forecasts"
+
+
+def _interval(found: Estimate, factor: float, digits: int) -> str:
+    if not found.known:
+        return "too few weeks for an interval"
+    return f"95 % interval {signed(factor * found.low, digits)} to {signed(factor * found.high, digits)}"

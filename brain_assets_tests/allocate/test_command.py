@@ -3,12 +3,16 @@
 import re
 from pathlib import Path
 
-import dagster as dg
 import pandas as pd
 import pytest
 
 from brain_assets_tests.backfills import Finished, brain_assets, write_config
 from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.test_ui import serving
+
+TABLES = """{ assetNodeOrError(assetKey: {path: "target_weights"}) { ... on AssetNode { assetMaterializations {
+    metadataEntries { label ... on TableMetadataEntry { table { records schema { columns { name } } } } }
+} } } }"""
 
 
 def refusal(data_dir: Path, *arguments: str) -> str:
@@ -28,7 +32,7 @@ def refusal(data_dir: Path, *arguments: str) -> str:
             r"--strategy: expected one of ppo, sac, direct, equal_weight, .*, got luck; choose one of them\.",
         ),
         (["--cash", "-5"], r"--cash: expected dollars from 0 up, got -5; correct it\."),
-        (["--holdings", "{bad}"], r".*my\.csv, line 3: expected each symbol once, got AAA again; add its rows up\."),
+        (["--holdings", "{bad}"], r".*my\.csv, line 3: expected each symbol once \(add its rows up\), got AAA, 2; .*"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, arguments: list[str], sentence: str) -> None:
@@ -54,11 +58,11 @@ def test_it_prints_the_weights_and_leaves_them_in_dagster(finished: Finished, tm
     shown = [cell for line in done.stdout.splitlines() if line.split()[:1] == ["AAA"] for cell in line.split()[1:]]
     cells = [f"{100 * weight:.2f}" if weight else "·" for weight in table.loc["AAA"]]
     assert shown == cells  # tables below each other: every figure has room
-    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
-        event = instance.get_latest_materialization_event(dg.AssetKey("target_weights"))
-    assert event is not None
-    assert event.asset_materialization is not None
-    assert event.asset_materialization.metadata["data_age_sessions"].value == 0
+    with serving(data, "dagster_webserver") as server:  # and they stand at the asset
+        [made] = server.ask(TABLES)["assetNodeOrError"]["assetMaterializations"]
+    [shown] = [entry["table"] for entry in made["metadataEntries"] if entry["label"] == "weights"]
+    assert [column["name"] for column in shown["schema"]["columns"]] == ["symbol", *table.columns]
+    assert len(shown["records"]) == len(table) == 7
 
 
 @pytest.mark.slow

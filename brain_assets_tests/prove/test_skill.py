@@ -1,6 +1,6 @@
 """Models find the signal that is injected, and judge and blur do what they say.
 
-Quick: the parts that need no training, and one seed of one forecaster. Slow: tests of power in full, about three
+Quick: the parts that need no training, and one forecaster. Slow: tests of power in full, about three
 minutes each; a seed took 25 to 45 seconds on one busy core, so those of 20 seeds take ten minutes each and more, and
 are left to `prove_skill()`, which runs all in an hour or more.
 """
@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from brain_assets.errors import PluginError
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.prove.skill import (
     FORECAST_SPREAD,
@@ -55,7 +54,6 @@ def test_a_share_is_of_the_means_over_the_seeds() -> None:
 def test_seeds_are_counted_by_their_intervals(family, signal, bound, values, n_counted, passed) -> None:
     found = judge(SkillTest(family, "reversal", signal, len(values), bound), [result(value) for value in values])
     assert (found.value, found.passed) == (n_counted, passed)
-    assert ("holds" in found.message) is passed
 
 
 def test_policies_see_a_forecast_of_the_stated_skill_and_size() -> None:
@@ -86,29 +84,19 @@ def test_a_family_that_nobody_has_measured_is_tested_by_what_it_sees() -> None:
 
 def test_partial_least_squares_find_a_reversal_and_nothing_where_there_is_none() -> None:
     families_of(["examples.pls_forecaster"])
-    results = prove_skill(["pls"], quick=True)
-    assert [found.test.signal for found in results] == [0.15, 0.0]
-    assert all(found.passed for found in results), [found.message for found in results]
-
-
-def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(PluginError, match=r"family: expected one of lstm, patchtst, .*ppo, sac.*, got 'mlp'; correct"):
-        prove_skill(["mlp"])
-
-
-def test_an_injected_reversal_is_found_out_of_sample() -> None:
     lines: list[str] = []
-    (found,) = prove_skill(["lstm"], quick=True, on_progress=lines.append)
-    assert found.passed, found.message
-    assert len(lines) == 2  # one a seed, one a test
-    assert lines[0].startswith("lstm power 0.15 reversal: seed 1 of 1: +0.1")
+    results = prove_skill(["pls"], quick=True, on_progress=lines.append)
+    assert [found.test.signal for found in results] == [0.15, 0.0]
+    assert all(found.passed for found in results), results
+    assert lines[0].startswith("pls power 0.15 reversal: seed 1 of 1: +0.")
+    assert len(lines) == 1 + 1 + 3 + 1  # one a seed, one a test
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", [test.family for test in QUICK_TESTS[1:]])
-def test_the_other_families_find_it_too(family: str) -> None:
+@pytest.mark.parametrize("family", [test.family for test in QUICK_TESTS])
+def test_our_families_find_it_too(family: str) -> None:
     (found,) = prove_skill([family], quick=True)
-    assert found.passed, found.message
+    assert found.passed, found
 
 
 @pytest.mark.slow
@@ -117,7 +105,7 @@ def test_the_other_families_find_it_too(family: str) -> None:
 def test_a_reversal_of_four_weeks_is_found_where_rows_are_weeks(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
     monkeypatch.setattr(simulated, "LOOKBACK_SESSIONS", 20)
     found = prove(SkillTest(family, "reversal", 0.15, 5, 0.85))
-    assert found.passed, found.message
+    assert found.passed, found
 
 
 @pytest.mark.slow
@@ -125,4 +113,4 @@ def test_a_reversal_of_four_weeks_is_found_where_rows_are_weeks(monkeypatch: pyt
 @pytest.mark.parametrize("test", [test for test in TESTS if test.signal in (0.15, 0.08)], ids=lambda test: test.name)
 def test_forecasters_find_the_stated_share_of_an_injected_signal(test: SkillTest) -> None:
     found = prove(test)
-    assert found.passed, found.message
+    assert found.passed, found

@@ -1,28 +1,25 @@
 """The report in the graph: whatever years there are, one page, the same pictures in metadata."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import matplotlib.image
+import matplotlib.colors
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmarks.pictures import report_pictures
-from brain_assets.errors import SettingsError, TableError
+from brain_assets.errors import TableError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
 from brain_assets.portfolio.trials import TUNING_TRIALS, record_trial
-from brain_assets.report.report import build_report
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, metadata_of
 from brain_assets_tests.market.test_price_checks import OPEN_TO_CLOSE, YEAR, between, year_of_bars
-from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
+from brain_assets_tests.report.toy_results import backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
 
@@ -60,11 +57,9 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
     assert metadata["weeks"] == "104"
     equal = np.concatenate([np.random.default_rng(year).normal(0.001, 0.02, 52) for year in FIRST])
     assert metadata["eval/ppo_annual_return"] == round(np.prod(1.001 + equal) ** 0.5 - 1, 6)
-    symbols = "<dt>symbols</dt><dd>2: AAA, BBB</dd>"
-    command = "<dt>command</dt><dd>BRAIN_MARKET=simulator brain-assets report --years 2020-2021</dd>"
-    assert all(
-        line in html for line in (symbols, command, "<dt>window</dt><dd>2019-12-30 to 2021-12-31, 104 weeks</dd>")
-    )
+    assert "<dt>symbols</dt><dd>2: AAA, BBB</dd>" in html
+    assert "<dt>window</dt><dd>2019-12-30 to 2021-12-31, 104 weeks</dd>" in html
+    assert "<dt>command</dt><dd>BRAIN_MARKET=simulator brain-assets report --years 2020-2021</dd>" in html
     assert metadata["figures"].records[0].data["strategy"] == "PPO"
     assert metadata["policies"].records[0].data["training seeds"] == "1"
     for name in ("equity", "rank_correlation"):
@@ -85,33 +80,16 @@ def test_years_can_be_chosen_and_holes_are_left_out(tables: MemoryTableStore, tm
 
 
 def test_without_a_backtest_it_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"expected a backtest of a year from 2019 to \d+, got none; materialize"):
+    with pytest.raises(TableError, match=r"expected a backtest of a year from 2019 to \d+, the earlier first"):
         make(MemoryTableStore(), tmp_path)
-    with pytest.raises(SettingsError, match="expected the earlier year first, got 2021 and 2020"):
-        make(MemoryTableStore(), tmp_path, first_year=2021, last_year=2020)
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize("name", ["equity", "rank_correlation"])
-def test_pictures_have_something_of_every_strategy_and_forecaster(name: str) -> None:
-    report_pictures(toy_report())[name].savefig(drawn := io.BytesIO(), format="png")
-    drawn.seek(0)
-    image = matplotlib.image.imread(drawn, format="png")[:, :, :3]
-    table = toy_report().strategies if name == "equity" else toy_report().forecasts.skill
-    for label, color in table[["label", "color"]].itertuples(index=False):
-        wanted = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
-        assert (np.abs(image - wanted).max(axis=2) < 0.02).any(), label
-
-
-def test_ticks_of_the_log_scale_have_room() -> None:
-    table = backtest_table({"equal_weight": np.full(60, 0.03)})
-    figure = report_pictures(build_report(table, pd.DataFrame(), {}, [], NOTE))["equity"]
-    figure.canvas.draw()
-    [axes] = figure.axes
-    low, high = axes.get_ylim()
-    shown = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
-    assert [label.get_text() for place, label in shown if low <= place <= high] == ["1", "1.2", "1.5", *"2346"]
-    assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))
+def test_pictures_have_something_of_every_strategy_and_forecaster() -> None:
+    pictures, tables = report_pictures(toy_report()), (toy_report().strategies, toy_report().forecasts.skill)
+    for picture, table in zip((pictures["equity"], pictures["rank_correlation"]), tables, strict=True):
+        drawn = {matplotlib.colors.to_hex(line.get_color()) for line in picture.axes[0].get_lines()}
+        assert {color.lower() for color in table["color"]} <= drawn
 
 
 def test_it_says_what_is_doubted_in_the_stored_tables_of_its_years_and_those_before(

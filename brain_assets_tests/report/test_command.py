@@ -6,10 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.paths import replace_file
-from brain_assets.report.command import copy_here
 from brain_assets_tests.backfills import brain_assets, shared_backfill
-from brain_assets_tests.loopback_s3 import LoopbackS3
 
 
 @pytest.mark.slow
@@ -34,12 +31,3 @@ def test_report_prints_the_conclusion_and_the_figures_and_where_it_lies(
     assert event.asset_materialization is not None
     assert event.asset_materialization.metadata["path"].value == str(path)
     assert "rank_correlation" in event.asset_materialization.metadata
-
-
-def test_a_report_that_is_elsewhere_is_opened_as_a_copy(s3: LoopbackS3) -> None:
-    path = s3.place() / "reports" / "sample-2019-2020.html"
-    replace_file(path, b"<!doctype html>")
-    copy = copy_here(path)
-    assert (copy.name, copy.read_bytes()) == (path.name, b"<!doctype html>")
-    assert copy.resolve().as_uri().startswith("file:///")
-    assert copy_here(copy) == copy

@@ -1,11 +1,14 @@
-"""The page of a report, as text and in a real browser without a network."""
+"""The page of a report: what its charts show, its text, and what a real browser without a network makes of it.
+
+Plotly's own classes have refused an unknown key or value of a chart.
+"""
 
 import html
 import json
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,119 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.report.conclusion import conclude
-from brain_assets.report.data import Doubt
-from brain_assets.report.figures import report_figures
-from brain_assets.report.page import report_page
-from brain_assets.report.report import MAX_LINES, build_report
-from brain_assets_tests.report.toy_results import backtest_table, toy_report, unpacked
+from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
+from brain_assets.report.page import MAX_SYMBOLS, MAX_WEIGHTS, report_figures, report_page
+from brain_assets.report.report import MAX_LINES, Doubt, Report, build_report
+from brain_assets.report.tables import conclude
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report, unpacked
 
 CHROMIUM = Path("/usr/bin/chromium")
-MIB = 1024 * 1024
+
+
+def report_on(net: Any, forecasts: pd.DataFrame | None = None) -> Report:
+    return build_report(backtest_table(net), pd.DataFrame() if forecasts is None else forecasts, {}, [], NOTE)
+
+
+MANY = report_on({"equal_weight": np.zeros(30), **{f"rule {number:02d}": np.zeros(30) for number in range(20)}})
+
+
+def values(figure: Any) -> dict[str, np.ndarray]:
+    return {trace.name: np.array(trace.y, dtype=float) for trace in figure.data if trace.showlegend is not False}
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Any]:
+    return report_figures(toy_report())
+
+
+def test_what_the_report_does_not_know_has_no_figure() -> None:
+    bare = {"equal_weight": np.zeros(30)}
+    assert list(report_figures(report_on(bare))) == ["equity", "drawdowns", "turnover", "costs"]
+    of_two_symbols = report_figures(report_on(bare, forecast_table(30, n_symbols=2)))
+    assert list(of_two_symbols)[4:] == ["rank_correlation", "sources_lstm", "sources_patchtst"]
+
+
+def test_equity_is_what_a_dollar_became_and_lies_within_the_band_of_seeds(figures: dict[str, Any]) -> None:
+    drawn = values(figures["equity"])
+    np.testing.assert_allclose(drawn["PPO"], np.cumprod(1 + toy_report().returns["ppo"]), atol=5e-5)
+    low, high = (np.array(trace.y) for trace in figures["equity"].data if trace.showlegend is False)  # SAC has one seed
+    assert ((low <= drawn["PPO"]) & (drawn["PPO"] <= high)).all()
+    assert high[-1] > low[-1] * 1.1  # three thousandths a week apart
+    assert list(drawn)[-2:] == ["PPO", "SAC"]  # on top
+    below = values(figures["drawdowns"])["PPO"]
+    assert below[drawn["PPO"].argmax()] == 0.0
+    assert below.min() == pytest.approx(-toy_report().strategies["max_drawdown"]["ppo"], abs=1e-4)
+
+
+@pytest.mark.parametrize(("gain", "ticks"), [(0.02, "D1"), (0.08, "D2")])
+def test_a_log_scale_has_a_tick_at_every_digit_only_where_there_is_room(gain: float, ticks: str) -> None:
+    axis = report_figures(report_on({"equal_weight": np.full(60, gain)}))["equity"].layout.yaxis
+    assert (axis.type, axis.dtick) == ("log", ticks)
+
+
+def test_weights_add_up_end_with_cash_and_small_ones_of_many_symbols_are_one_area(figures: dict[str, Any]) -> None:
+    assert list(values(figures["weights_ppo"])) == ["BBB", "AAA", "cash"]
+    names = [*(f"S{place:02d}" for place in range(30)), "cash"]
+    held = pd.DataFrame([[*np.arange(30, 0, -1) / 500, 0.07]] * 60, toy_report().returns.index, names)
+    figure = report_figures(replace(toy_report(), weights={**toy_report().weights, "ppo": held}))["weights_ppo"]
+    drawn = values(figure)
+    assert list(drawn)[MAX_SYMBOLS:] == ["20 others", "cash"]
+    np.testing.assert_allclose(drawn["20 others"], np.arange(20, 0, -1).sum() / 500, atol=5e-4)
+    np.testing.assert_allclose(sum(drawn.values()), 1.0, atol=0.01)
+    assert [trace.fillcolor for trace in figure.data] == list(AREAS)
+
+
+def test_rank_correlations_stand_beside_each_other_at_their_year(figures: dict[str, Any]) -> None:
+    figure, found = figures["rank_correlation"], toy_report().forecasts.by_year["lstm"]
+    assert [trace.name for trace in figure.data] == ["LSTM", "PatchTST", "4-week momentum"]
+    lstm, patchtst, momentum = figure.data
+    assert [round(point) for point in lstm.x] == [2020, 2021]
+    assert lstm.x[0] < patchtst.x[0] < momentum.x[0]
+    assert lstm.y[0] == pytest.approx(found["value"][2020], abs=1e-4)
+    assert lstm.error_y.arrayminus[0] == pytest.approx(found["value"][2020] - found["low"][2020], abs=1e-4)
+    assert np.isnan(lstm.error_y.array[1])  # seven weeks of 2021
+
+
+def test_calibration_and_sources_are_those_of_the_tables(figures: dict[str, Any]) -> None:
+    calibration, table = values(figures["calibration_lstm"]), toy_report().forecasts.deciles["lstm"]
+    np.testing.assert_allclose(calibration["realized"], table["value"], atol=1e-6)
+    np.testing.assert_allclose(calibration["forecast"], table["forecast"], atol=1e-6)
+    shares = values(figures["sources_lstm"])
+    assert list(shares) == ["snapshot of the year before", "momentum (no model yet)"]
+    np.testing.assert_allclose(sum(shares.values()), 1.0)
+
+
+def test_more_than_can_be_read_waits_for_a_click() -> None:
+    drawn = report_figures(MANY)
+    for name in ("equity", "drawdowns"):
+        shown = [trace.name for trace in drawn[name].data if trace.visible is True]
+        assert shown == [*(f"rule {number:02d}" for number in range(MAX_LINES - 1)), "equal weight"]
+    assert sum(name.startswith("weights_") for name in drawn) == MAX_WEIGHTS
+    assert drawn["costs"].layout.height >= 21 * 20  # room for their names
+    years = pd.DataFrame({"epoch": [1, 2] * 7, "value": 1.0, "year": np.repeat(range(2013, 2020), 2)})
+    forecasts = toy_report().forecasts
+    twice = forecasts._replace(skill=pd.concat([forecasts.skill] * 2))
+    drawn = report_figures(replace(toy_report(), curves={"lstm": years}, forecasts=twice))
+    learning = drawn["learning_lstm"].data
+    assert [trace.name for trace in learning if trace.visible == "legendonly"] == ["2013", "2014"]
+    assert len({trace.line.color for trace in learning}) == 7
+    assert [trace.visible for trace in drawn["rank_correlation"].data] == [True] * MAX_LINES + ["legendonly"]
+
+
+def test_families_that_are_not_ours_have_colours_of_their_own() -> None:
+    """And those of ours stay as they are; a name has the same colour, whatever others there are."""
+    names = [*STRATEGIES, "pls_top", "zebra", "momentum_rank", "pls", *(f"family_{number}" for number in range(60))]
+    found = colors_of(names, STRATEGIES)
+    assert found[: len(STRATEGIES)] == list(STRATEGIES.values())
+    assert len(set(found)) == len(found)
+    assert colors_of(["zebra"], STRATEGIES) == [found[names.index("zebra")]]
+    forecasts = forecast_table(60).rename(columns=lambda name: name.replace("patchtst", "pls"))
+    report = report_on({"equal_weight": np.zeros(60)}, forecasts)
+    drawn, color = report_figures(report), report.forecasts.skill["color"]["pls"]
+    assert drawn["rank_correlation"].data[1].marker.color == drawn["calibration_pls"].data[0].marker.color == color
+
+
+# Its text
 
 
 @pytest.fixture(scope="module")
@@ -30,53 +137,56 @@ def page() -> str:
     return report_page(toy_report())
 
 
-def test_it_begins_with_the_conclusion(page: str) -> None:
-    can, cannot = (text.replace("'", "&#39;") for text in conclude(toy_report()))
-    assert page.index(can) < page.index(cannot) < page.index("<table>")
-
-
 def test_it_needs_nothing_from_elsewhere_is_small_and_the_same_for_equal_figures(page: str) -> None:
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
     assert "@import" not in page
-    assert len(page.encode()) < 3 * MIB
+    assert len(page.encode()) < 3 * 2**20
     assert report_page(toy_report()) == page
 
 
-def test_it_carries_plotly_and_every_figure(page: str) -> None:
+def test_it_carries_plotly_and_every_figure(page: str, figures: dict[str, Any]) -> None:
     assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
-    figures = json.loads(unpacked(page, "figures"))
-    assert (
-        list(figures) == list(report_figures(toy_report())) == re.findall('data-chart="([^"]+)"', html.unescape(page))
-    )
-    assert "NaN" not in unpacked(page, "figures")
+    carried = unpacked(page, "figures")
+    assert list(json.loads(carried)) == list(figures) == re.findall('data-chart="([^"]+)"', html.unescape(page))
+    assert len(figures) == 19
+    assert "NaN" not in carried
 
 
-def test_policies_stand_in_bold_and_names_are_text_not_markup(page: str) -> None:
-    assert (
-        re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page) == ["PPO", "SAC"] * 4
-    )  # strategies, risk, policies, years
+def test_it_begins_with_the_conclusion_and_names_are_text_not_markup(page: str) -> None:
+    can, cannot = (text.replace("'", "&#39;") for text in conclude(toy_report()))
+    assert page.index(can) < page.index(cannot) < page.index("<table>")
+    policies = re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page)
+    assert policies == ["PPO", "SAC"] * 4  # strategies, risk, policies, years
     assert "<b>my rule</b>" not in page
-    assert '<td style="background: rgba(var(--down), 0.17)">−15.1 %</td>' in page
     assert "&lt;b&gt;my rule&lt;/b&gt;" in page
+    assert '<td style="background: rgba(var(--down), 0.17)">−15.1 %</td>' in page
+    heads = re.findall('<h2 id="([^"]+)">', page)
+    assert re.findall('<a href="#([^"]+)">', page) == heads
+    assert {"to-risk", "to-worst-drawdowns", "to-returns-by-month"} < set(heads)
 
 
-def test_weeks_that_are_left_out_and_the_market_are_named(page: str) -> None:
+def test_years_have_their_weeks_and_months_those_that_end_in_them(page: str) -> None:
+    yearly, monthly = (page.split(f'id="{name}"')[1].split("</table>")[0] for name in ("yearly", "monthly_ppo"))
+    assert '2020<small>53 weeks</small></th><th scope="col">2021<small>7 weeks</small></th>' in yearly
+    of_ppo = re.findall("([^<>]+)</td>", yearly.split(">PPO</th>")[1])
+    assert of_ppo[1] == f"{100 * (np.prod(1 + toy_report().returns['ppo'][53:]) - 1):.1f} %".replace("-", "−")
+    assert re.findall("([^<>]+)</td>", monthly.split(">2021</th>")[1])[11] == "–"
+
+
+def test_weeks_that_are_left_out_and_doubts_of_the_data_are_named(page: str) -> None:
     assert f"<dd>{toy_report().market.caveat}</dd>" in page
     assert "left out" not in page
-    assert "208 weeks that only some strategies traded" in report_page(replace(toy_report(), weeks_left_out=208))
-
-
-def test_doubts_of_the_data_are_named_by_year_and_table_and_none_is_said_too(page: str) -> None:
     assert "Data</h2>" not in page  # nobody asked
-    assert "No check of the stored tables warns of anything." in report_page(replace(toy_report(), doubts=[]))
-    doubts = [Doubt(2019, "raw_prices", "no_jumps", "A 4:1"), Doubt(2020, "raw_fundamentals", "rows_taken", "<b>2</b>")]
-    doubted = report_page(replace(toy_report(), doubts=doubts))
-    assert "<dt>2019 raw_prices, no_jumps</dt><dd>A 4:1</dd>" in doubted
+    sound = report_page(replace(toy_report(), weeks_left_out=208, doubts=[]))
+    assert "208 weeks that only some strategies traded" in sound
+    assert "No check of the stored tables warns of anything." in sound
+    doubted = report_page(replace(toy_report(), doubts=[Doubt(2020, "raw_fundamentals", "rows_taken", "<b>2</b>")]))
     assert "<dt>2020 raw_fundamentals, rows_taken</dt><dd>&lt;b&gt;2&lt;/b&gt;</dd>" in doubted
-    assert doubted.index('id="data"') < doubted.index('id="to-how-to-read-this"')
 
 
 # In a browser
+
+Show = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -90,51 +200,57 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 900)])
-def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: str, width: int, height: int, tmp_path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(page, encoding="utf-8")
-    phone = width < 500
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, offline=True, has_touch=phone, is_mobile=phone
-    )
-    view = context.new_page()
+@pytest.fixture
+def show(browser: Any, tmp_path: Path) -> Iterator[Show]:
+    """Open a page offline; what the browser says or asks for is in ``said``."""
+    contexts = []
+
+    def opened(page: str, said: list[str], **options: Any) -> Any:
+        (tmp_path / "report.html").write_text(page, encoding="utf-8")
+        contexts.append(browser.new_context(offline=True, **options))
+        view = contexts[-1].new_page()
+        view.on("console", lambda line: said.append(line.text) if line.type in ("error", "warning") else None)
+        view.on("pageerror", lambda error: said.append(str(error)))
+        local = ("file:", "data:", "blob:")
+        view.on("request", lambda asked: None if asked.url.startswith(local) else said.append(asked.url))
+        view.goto((tmp_path / "report.html").as_uri())
+        view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+        return view
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+LINES = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), pytest.param(1400, 900, marks=pytest.mark.slow)])
+def test_it_opens_offline_on_a_phone_and_on_a_desk(show: Show, page: str, width: int, height: int) -> None:
     said: list[str] = []
-    requests: list[str] = []
-    view.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-    view.on("pageerror", lambda error: said.append(str(error)))
-    view.on("request", lambda request: requests.append(request.url))
-    view.goto(file.as_uri())
-    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+    phone = width < 500
+    view = show(page, said, viewport={"width": width, "height": height}, has_touch=phone, is_mobile=phone)
     for part in ("can", "cannot"):  # on the first screen
         box = view.locator(f"#{part}").bounding_box()
-        assert box is not None
         assert box["y"] + box["height"] <= height
     view.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    charts = view.locator(".plot")
     view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 19")
-    assert charts.count() == 19
     wide = view.locator(".scroll.wide").evaluate_all("each => each.map(one => one.id)")  # says that it scrolls
     assert {"strategies", "risk", "monthly_ppo"} <= set(wide) if phone else "yearly" not in wide
     assert view.evaluate("document.documentElement.scrollWidth") <= width
     cut = "[...document.querySelectorAll('.plot svg.main-svg')].filter(svg => svg.clientWidth > innerWidth).length"
     assert view.evaluate(cut) == 0
     assert said == []
-    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     legend = view.locator("#equity .legend button")
     assert legend.all_text_contents() == ["equal weight", "PPO", "SAC", "<b>my rule</b>"]
-    lines = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
-    before = view.evaluate(lines)
+    before = view.evaluate(LINES)
     legend.nth(1).click()
-    view.wait_for_function(f"{lines} < {before}")
-    context.close()
+    view.wait_for_function(f"{LINES} < {before}")
 
 
-def test_it_prints_all_of_its_tables_and_charts(browser: Any, page: str, tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text(page, encoding="utf-8")
-    view = browser.new_page()
-    view.goto((tmp_path / "report.html").as_uri())
-    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+@pytest.mark.slow
+def test_it_prints_all_of_its_tables_and_charts(show: Show, page: str, tmp_path: Path) -> None:
+    view = show(page, [])
     page_of_docs = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
     [printing] = re.findall("`(chromium --headless [^`]+)`", page_of_docs)
     arguments = [str(CHROMIUM), "--no-sandbox", "--disable-gpu", *shlex.split(printing)[1:]]
@@ -146,26 +262,13 @@ def test_it_prints_all_of_its_tables_and_charts(browser: Any, page: str, tmp_pat
     printed = (tmp_path / "report.pdf").read_bytes()
     assert 5 < printed.count(b"/Type /Page\n") < 40
     assert set(re.findall(rb"/MediaBox \[([^]]+)\]", printed)) == {b"0 0 841.91998 594.95996"}  # A4 across
-    view.close()
 
 
-def test_its_contents_lead_to_every_heading(page: str) -> None:
-    heads = re.findall('<h2 id="([^"]+)">', page)
-    assert re.findall('<a href="#([^"]+)">', page) == heads
-    assert {"to-risk", "to-worst-drawdowns", "to-returns-by-month"} < set(heads)
-
-
-def test_lines_that_wait_for_a_click_come_with_it(browser: Any, tmp_path: Path) -> None:
-    net = {"equal_weight": np.full(30, 0.001), **{f"rule {number:02d}": np.full(30, 0.002) for number in range(12)}}
-    report = build_report(backtest_table(net), pd.DataFrame(), {}, [], toy_report().market)
-    (tmp_path / "report.html").write_text(report_page(report), encoding="utf-8")
-    view = browser.new_page()
-    view.goto((tmp_path / "report.html").as_uri())
-    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
-    lines = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
+@pytest.mark.slow
+def test_lines_that_wait_for_a_click_come_with_it(show: Show) -> None:
+    view = show(report_page(MANY), [])
     waiting = view.locator('#equity .legend [aria-pressed="false"]')
-    assert (view.evaluate(lines), waiting.count()) == (MAX_LINES, 13 - MAX_LINES)
+    assert (view.evaluate(LINES), waiting.count()) == (MAX_LINES, 21 - MAX_LINES)
     waiting.first.click()
-    view.wait_for_function(f"{lines} === {MAX_LINES + 1}")
-    assert view.evaluate("document.querySelectorAll('#costs .yaxislayer-above text, #costs .ytick').length") >= 13
-    view.close()
+    view.wait_for_function(f"{LINES} === {MAX_LINES + 1}")
+    assert view.evaluate("document.querySelectorAll('#costs .yaxislayer-above text, #costs .ytick').length") >= 21

@@ -1,19 +1,22 @@
-"""Tables and sentences of a report."""
+"""Tables and sentences of a report, and the two that conclude, in every case that figures can make."""
 
+import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.strategy import annual_return
 from brain_assets.portfolio.trials import TUNING_TRIALS
 from brain_assets.report.metrics import Estimate, worst_drawdowns
+from brain_assets.report.report import Report
 from brain_assets.report.tables import (
-    basis_points,
+    conclude,
     forecaster_table,
     monthly_returns,
-    monthly_table,
     percent,
     points,
     policy_table,
@@ -23,11 +26,13 @@ from brain_assets.report.tables import (
     strategy_table,
     trials_sentence,
     yearly_returns,
-    yearly_table,
 )
 from brain_assets_tests.report.toy_results import toy_report
 
 NAN = float("nan")
+ABOVE, BELOW, OVER = Estimate(0.021, 0.004, 0.038), Estimate(-0.01, -0.02, -0.001), Estimate(0.004, -0.012, 0.02)
+SHORT, NONE = Estimate(0.02, NAN, NAN), Estimate(NAN, NAN, NAN)
+SURVIVORS = "the list of symbols was made with knowledge of who survived"
 
 
 def cells(table: pd.DataFrame, name: str) -> dict[str, str]:
@@ -45,7 +50,8 @@ def test_numbers_in_words() -> None:
 
 
 def test_headline_figures() -> None:
-    table, policy = strategy_table(toy_report()), toy_report().strategies.loc["ppo"]
+    report = toy_report()
+    table, policy = strategy_table(report), report.strategies.loc["ppo"]
     found = cells(table, "PPO")
     assert found["CAGR"].startswith(percent(policy["annual_return"].value) + "\n[")
     value, low, high = policy["sharpe"]
@@ -56,7 +62,8 @@ def test_headline_figures() -> None:
     for column in ("active return", "gross active return", "break-even cost"):
         assert cells(table, "equal weight")[column] == "–"
     assert found["break-even cost"] == "–"  # trades as much as equal weight
-    assert basis_points(Estimate(12.34, -3.0, 30.0)) == "12.3 bp\n[−3.0, +30.0]"
+    dear = report.strategies.assign(break_even=[Estimate(12.34, -3.0, 30.0)] * len(report.strategies))
+    assert cells(strategy_table(replace(report, strategies=dear)), "PPO")["break-even cost"] == "12.3 bp\n[−3.0, +30.0]"
 
 
 def test_policies_show_seeds_and_trials() -> None:
@@ -81,17 +88,11 @@ def test_too_few_seeds_are_said_and_what_to_do() -> None:
     assert "PPO was trained from 2 seeds only" in seeds_sentence(two)
 
 
-def test_years_with_their_weeks() -> None:
-    found = cells(yearly_table(toy_report()), "PPO")
-    assert list(found) == ["strategy", "2020\n53 weeks", "2021\n7 weeks"]
-    assert found["2021\n7 weeks"] == percent(np.prod(1 + toy_report().returns["ppo"][53:]) - 1)
-
-
 def test_months_multiply_to_the_year_and_hold_the_weeks_that_end_in_them() -> None:
     monthly, yearly = monthly_returns(toy_report(), "ppo"), yearly_returns(toy_report()).loc["PPO"]
     np.testing.assert_allclose((1 + monthly).prod(axis=1), 1 + yearly)
+    np.testing.assert_allclose((1 + yearly).prod(), (1 + toy_report().returns["ppo"]).prod())
     assert monthly["Jan"][2020] == pytest.approx(np.prod(1 + toy_report().returns["ppo"][:5]) - 1)  # from 2019-12-30
-    assert cells(monthly_table(toy_report(), "ppo"), "2021")["Dec"] == "–"
 
 
 def test_risk_by_hand() -> None:
@@ -141,3 +142,98 @@ def test_forecasters_and_words() -> None:
     )
     assert trials_sentence(replace(toy_report(), n_trials=0)).endswith("is not recorded, so nothing is deflated.")
     assert trials_sentence(replace(toy_report(), n_trials=1)).endswith("was tried, so both are the same.")
+
+
+# What can be concluded
+
+
+def report_with(
+    ppo: Estimate | None = None,
+    lstm: Estimate | None = None,
+    n_trials: int = 1,
+    market: str = "sample",
+    gross: Estimate = ABOVE,
+    break_even: Estimate = SHORT,
+) -> Report:
+    """A report of three weeks whose policy and forecaster, if there are any, have these figures."""
+    columns = {"label": ["PPO", "momentum, top third"], "active_return": [ppo, ABOVE]}
+    columns |= {"gross_active_return": [gross, ABOVE], "break_even": [break_even, ABOVE]}
+    strategies = pd.DataFrame(columns, ["ppo", "momentum_top"])
+    names = ["lstm", "momentum"]
+    skill = pd.DataFrame({"label": ["LSTM", "momentum"], "rank_correlation": [lstm, ABOVE]}, names)
+    forecasts = toy_report().forecasts._replace(skill=skill if lstm else skill.drop("lstm"))
+    return replace(
+        toy_report(),
+        market=MarketNote(market, "Closes only."),
+        returns=toy_report().returns.iloc[[0, 1, -1]],
+        strategies=(strategies if ppo else strategies.drop("ppo")).assign(is_policy=lambda table: table.index == "ppo"),
+        forecasts=forecasts,
+        n_trials=n_trials,
+    )
+
+
+def test_both_sentences_as_they_read() -> None:
+    can, cannot = conclude(report_with(ABOVE, gross=Estimate(0.025, NAN, NAN), break_even=Estimate(23.4, NAN, NAN)))
+    assert can == (
+        "Over 3 weeks (2020-2021) and after costs, PPO earned 2.1 percentage points a year more than equal weight of "
+        "the same symbols (95 % interval +0.4 to +3.8; before costs +2.5, break-even at +23.4 basis points of a dollar "
+        "traded)."
+    )
+    said = conclude(report_with(OVER, gross=Estimate(-0.001, NAN, NAN), break_even=NONE)).cannot
+    assert (
+        "that PPO earns more or less than equal weight (95 % interval −1.2 to +2.0; before costs −0.1) or that" in said
+    )
+    assert cannot == f"It cannot be concluded that anybody would have earned these returns, since {SURVIVORS}."
+
+
+def test_the_average_of_forecasts_is_named_as_one_reads_it() -> None:
+    found = report_with(OVER, OVER)
+    skill = found.forecasts.skill.rename(index={"lstm": "average"}).replace("LSTM", "average")
+    can, cannot = conclude(replace(found, forecasts=found.forecasts._replace(skill=skill)))
+    assert "or the averaged forecasts from chance" in can
+    assert "that the averaged forecasts rank better than chance" in cannot
+
+
+@pytest.mark.parametrize(
+    ("ppo", "lstm", "can", "cannot"),
+    [
+        (BELOW, None, "PPO earned 1.0 percentage point a year less than equal weight", "anybody"),
+        (OVER, None, "tells PPO's return from that of equal weight.", "that PPO earns more or less than equal weight "),
+        (SHORT, SHORT, "of equal weight or LSTM's forecasts from chance.", "(too few weeks for an interval; before "),
+        (OVER, ABOVE, "LSTM's forecasts ranked the symbols better than chance (mean ", "that PPO earns"),
+        (OVER, BELOW, "LSTM's forecasts ranked the symbols worse than chance (mean ", "that PPO earns"),
+        (ABOVE, OVER, "PPO earned", "that LSTM's forecasts rank better than chance (95 % interval −0.012 to +0.020)"),
+        (None, None, "only benchmark strategies traded, so there is nothing to say about any model.", "anybody"),
+    ],
+)
+def test_what_is_shown_and_what_is_left_open(
+    ppo: Estimate | None, lstm: Estimate | None, can: str, cannot: str
+) -> None:
+    said = conclude(report_with(ppo, lstm))
+    assert can in said.can
+    assert cannot in said.cannot
+    assert "momentum" not in said.can + said.cannot
+    for name, found in (("PPO", ppo), ("LSTM", lstm)):
+        assert (f"that {name}" in said.cannot) == (found in (OVER, SHORT))
+
+
+@pytest.mark.parametrize(
+    ("ppo", "n_trials", "market", "words"),
+    [
+        (ABOVE, 12, "live", f"no luck of choice, since 12 configurations were tried .*, since {SURVIVORS}"),
+        (ABOVE, 0, "sample", f"how many configurations were tried is not recorded .*, since {SURVIVORS}"),
+        (ABOVE, 1, "files", "concluded that anybody .* since it is not known who is missing from the files"),
+        (BELOW, 12, "simulator", "concluded anything about a real market, since this one is made up"),
+        (None, 0, "simulator", "concluded anything about a real market, since this one is made up"),
+    ],
+)
+def test_what_was_tried_and_the_market_limit_it(ppo: Estimate | None, n_trials: int, market: str, words: str) -> None:
+    assert re.search(rf"{words}\.$", conclude(report_with(ppo, None, n_trials, market)).cannot)
+
+
+def test_they_are_two_sentences_whatever_the_figures() -> None:
+    figures = [ABOVE, BELOW, OVER, SHORT, None]
+    for ppo, lstm, n_trials in itertools.product(figures, figures, (0, 1, 5)):
+        for sentence in conclude(report_with(ppo, lstm, n_trials)):
+            assert sentence.endswith(".")
+            assert not re.search(r"\. |nan|  ", sentence)
