@@ -203,7 +203,7 @@ class Live:
                 self._took[event.asset].append(event.seconds)
             for worker in [worker for worker, (doing, _) in self._lines.items() if doing == unit]:
                 self._shown.remove_task(self._lines.pop(worker)[1])
-        elif event.kind != "waiting":
+        else:
             self._show_worker(event)
         total = self._ended + len(unfinished)
         self._shown.update(self._all, description=f"{self._ended} of {total}", visible=total > 1)

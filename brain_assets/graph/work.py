@@ -1,6 +1,10 @@
 """What a worker does: one year of an asset, or an asset without years, as a Dagster run; or one seed of a policy."""
 
+import os
+import queue
+import threading
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 
 import dagster as dg
 import sqlalchemy.exc
@@ -8,8 +12,10 @@ from dagster import AssetKey
 
 from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.policies import seed_training
+from brain_assets.graph.build import open_project
 from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
+from brain_assets.graph.instance import dagster_home, open_instance
 from brain_assets.graph.options import job_of
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import PROCESS_TAG, SHOWN_TAG, failed_steps, show, this_process
@@ -17,6 +23,7 @@ from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.progress import Say, overheard, report
+from brain_assets.settings import read_settings
 from brain_assets.store.names import cutoff_of_year
 
 
@@ -28,13 +35,7 @@ class Worker:
         self._training: tuple[Task | None, SeedTraining | None] = (None, None)
 
     def do(self, task: Task, say: Say) -> Event | str:
-        """Do a task; what it says on the way goes to `say`.
-
-        Returns
-        -------
-        Event or str
-            What came of it; or, where Dagster's database failed it, a reason to try it again.
-        """
+        """Do a task; what it says on the way goes to `say`. A text is a reason to try it again: the database failed."""
         with overheard(say):
             try:
                 if task.seed:
@@ -86,7 +87,8 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
     if result.success:
         show(instance, result.run_id)
         return _made(events, task)
-    cause = failures.get(task.asset) or _run_failure(events)
+    others = [event.message for event in events if event.is_failure and event.message]
+    cause = failures.get(task.asset) or (others[0] if others else "the run ended before it")
     return Event("failed", task.asset, task.year, this_process(), cause)
 
 
@@ -101,7 +103,20 @@ def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
     return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)
 
 
-def _run_failure(events: Sequence[dg.DagsterEvent]) -> str:
-    """Say why a run ended before an asset that has no failure of its own."""
-    messages = [event.message for event in events if event.is_failure and event.message]
-    return messages[0] if messages else "the run ended before it"
+def work(descriptor: int) -> None:
+    """Be a process of a pool: do the tasks that come through a connection, for as long as who sends them lives."""
+    connection, tasks = Connection(descriptor), queue.SimpleQueue[Task]()
+    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    settings = read_settings()
+    with open_instance(dagster_home(settings)) as instance:
+        worker = Worker(open_project(settings), instance)
+        while True:
+            connection.send(worker.do(tasks.get(), lambda line, level: connection.send((line, level))))
+
+
+def _receive(connection: Connection, tasks: "queue.SimpleQueue[Task]") -> None:
+    try:
+        while True:
+            tasks.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(1)
