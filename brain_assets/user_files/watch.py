@@ -165,7 +165,6 @@ def observe_files(
             f"{folder}: looked at files, {counts}; {n_read or 'none'} read, new or changed since the last look.",
             *(f"{table} waits: {look.waits}" for table, look in looks.items() if look.waits),
         ],
-        complete_until,
     )
 
 
