@@ -21,6 +21,14 @@ from brain_assets.errors import ConfigError, SnapshotError
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import weekly_correlations
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.graph.checks import (
+    BACKTEST_CHECKS,
+    FORECAST_CHECKS,
+    FORECASTER_CHECKS,
+    POLICY_CHECKS,
+    PRICE_CHECKS,
+    SIGNAL_CHECKS,
+)
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
@@ -33,9 +41,10 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_PPO
-from brain_assets_tests.graph.test_checks import Changed
+from brain_assets_tests.graph.test_checks import Changed, evaluations
 from brain_assets_tests.graph.worlds import (
     MODELS,
+    POLICY_ASSETS,
     PROJECT,
     RAW,
     RUN_CONFIG,
@@ -48,6 +57,15 @@ from brain_assets_tests.graph.worlds import (
 )
 
 YEARS = (2019, 2020, 2021)
+CHECKS = {
+    "raw_prices": PRICE_CHECKS,
+    "raw_news_sentiment": SIGNAL_CHECKS,
+    "raw_fundamentals": SIGNAL_CHECKS,
+    **dict.fromkeys(SNAPSHOTS, FORECASTER_CHECKS),
+    "walkforward_forecasts": FORECAST_CHECKS,
+    **dict.fromkeys(POLICY_ASSETS, POLICY_CHECKS),
+    "backtest": BACKTEST_CHECKS,
+}
 BENCHMARKS = [name for name in benchmark_strategies((*FORECASTERS, "average")) if not is_tenth(name)]
 
 
@@ -79,6 +97,19 @@ def after_the_first(market: SimulatorMarket, three_years: tuple, tmp_path: Path)
     for name in TABLES:
         first.write(name, 2019, tables.read_year(name, 2019))
     return world(market, models, first), models
+
+
+def test_every_check_is_made_for_every_year_and_carries_it(three_years: tuple) -> None:
+    for year, result in three_years[0].items():
+        found = evaluations(result)
+        assert set(found) == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
+        for (asset, name), evaluation in found.items():
+            check = CHECKS[asset][name]
+            assert (evaluation.blocking, evaluation.partition) == (check.blocks, str(year))
+            assert evaluation.passed or not check.blocks
+            assert evaluation.description
+            expected = dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN
+            assert evaluation.severity == expected
 
 
 def test_every_year_gets_the_right_window(three_years: tuple) -> None:

@@ -10,51 +10,19 @@ import pandas as pd
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.checks import (
-    BACKTEST_CHECKS,
-    FORECAST_CHECKS,
-    FORECASTER_CHECKS,
-    POLICY_CHECKS,
-    PRICE_CHECKS,
-    SIGNAL_CHECKS,
-)
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.market.findings import Finding, attach
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import DEFS, EVERY, SNAPSHOTS, PoolHere, run_year, world
-
-CHECKS = {
-    "raw_prices": PRICE_CHECKS,
-    "raw_news_sentiment": SIGNAL_CHECKS,
-    "raw_fundamentals": SIGNAL_CHECKS,
-    **dict.fromkeys(SNAPSHOTS, FORECASTER_CHECKS),
-    "walkforward_forecasts": FORECAST_CHECKS,
-    "ppo_policy": POLICY_CHECKS,
-    "sac_policy": POLICY_CHECKS,
-    "direct_policy": POLICY_CHECKS,
-    "backtest": BACKTEST_CHECKS,
-}
+from brain_assets_tests.graph.worlds import DEFS, EVERY, PoolHere, run_year, world
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], Any]:
     return {
         (found.asset_key.to_user_string(), found.check_name): found for found in result.get_asset_check_evaluations()
     }
-
-
-def test_every_check_is_made_and_carries_its_year(market: SimulatorMarket, tmp_path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        found = evaluations(run_year(2019, world(market, tmp_path), instance))
-    assert set(found) == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
-    for (asset, name), evaluation in found.items():
-        check = CHECKS[asset][name]
-        assert (evaluation.blocking, evaluation.partition) == (check.blocks, "2019")
-        assert evaluation.passed or not check.blocks
-        assert evaluation.description
-        assert evaluation.severity == (dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN)
 
 
 class Changed:

@@ -200,7 +200,7 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         nothing,
         SNAPSHOT,
         DONE,
-        f"made with torch {version('torch')}, here is torch 99: --force",
+        f"made with torch {version('torch')}, here is torch 99: --force to make it again",
         KEPT,
     ),
     "made before its model": (without_its_model, FORECASTS, STALE, "made before ridge_snapshot[2019]", MADE),
