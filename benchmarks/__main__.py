@@ -4,7 +4,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
-    check_files,
     commands,
     environment,
     finbert,
@@ -13,7 +12,6 @@ from benchmarks import (
     hub,
     job_backfill,
     memory,
-    parallel,
     patchtst,
     policies,
     report,
@@ -89,14 +87,6 @@ def main() -> None:
     add("memory above the imports, 500 symbols x 15 years", f"{memory.measure():.0f} MiB", "", "", "400 MiB")
     add("import brain_assets.definitions", f"{commands.definitions():.2f} s", "", "", "2 s")
     add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
-    one, two = parallel.measure().values()
-    add(
-        "backfill of four years from nothing, --jobs 2; plain: --jobs 1",
-        f"{two:.1f} s",
-        f"{one:.1f} s",
-        f"{one / two:.2f}x",
-        "1.6x",
-    )
     overhead = job_backfill.measure()
     label = "what Dagster adds to a run of a six-year backfill by job; once, until its daemon looks"
     between = (overhead.wall - overhead.steps - overhead.before_first) / len(job_backfill.YEARS)
@@ -107,11 +97,6 @@ def main() -> None:
     add("… all new, the longest tick; how many", f"{ticks.first:.1f} s; {ticks.n_first}", "", "", "5 s")
     files = status.measure()
     add(f"status, {status.N_FILES} unchanged files more than one", f"{files.many - files.one:.2f} s", "", "", "0.2 s")
-    cost = check_files.measure()
-    label = (
-        f"check-files of {check_files.N_FILES} files of 15 years, {cost.megabytes_read:.0f} MB: processor time; memory"
-    )
-    add(label, f"{cost.seconds:.1f} s; {cost.mebibytes:.0f} MiB", "", "", "10 s; 500 MB")
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()

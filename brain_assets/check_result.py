@@ -8,20 +8,13 @@ from typing import NamedTuple
 
 
 class CheckResult(NamedTuple):
-    """What a check found.
-
-    Attributes
-    ----------
-    passed : bool
-    words : str
-        What was found, as one sentence or figure; if it did not pass, also what to do.
-    counts : mapping of str to int
-        What was counted, by what it is; empty: nothing.
-    """
+    """What a check found."""
 
     passed: bool
     words: str
+    """What was found, as one sentence or figure; if it did not pass, also what to do."""
     counts: Mapping[str, int] = MappingProxyType({})
+    """What was counted, by what it is."""
 
 
 def listed(items: list[str], limit: int = 5) -> str:

@@ -55,10 +55,11 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: (*ORDER, name).index(name))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; Ctrl-C ends each in a line."""
+        """Run a command; what the package warns of is shown, and Ctrl-C ends it in a line."""
         signal.signal(signal.SIGINT, _interrupt)
         try:
-            return super().invoke(ctx)
+            with warnings_shown():
+                return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
             console.print("; ".join(["stopped", *stopped.args]))
             raise typer.Exit(INTERRUPTED) from None
@@ -138,13 +139,13 @@ def backfill(
     What is done is skipped. A failed year does not stop what does not depend on it. What checks warn of is said under
     the line of its year. The exit code is 1 if anything failed. Ctrl-C stops at once; run it again to go on.
     """
-    with session(market, engine, adjust_splits=adjust_splits or None) as (project, instance), warnings_shown():
+    with session(market, engine, adjust_splits=adjust_splits or None) as (project, instance):
         chosen = parse_years(years, project.years)
         options = read_options(project.definitions, read_config(config))
         for family in project.settings.families.policies.values() if seeds else ():
             options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
         for line in project.market.describe() if isinstance(project.market, DescribedMarket) else ():
-            console.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+            console.print(f"[dim]{escape(line)}[/]")
         job = Backfill(project.definitions, instance, _names(assets), options, force)
         last = last_tasks(project.definitions, _names(then), options)
         outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
@@ -179,7 +180,7 @@ def ui(
     while server.poll() is None and not _is_open(port):
         time.sleep(0.2)
     if server.poll() is None:
-        console.print(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C", soft_wrap=True)
+        console.print(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C")
     code = server.wait()
     with open_instance(home) as instance:
         instance.wipe_daemon_heartbeats()  # another may begin at once
@@ -206,9 +207,7 @@ def prune(
             if not dry_run:
                 prune_run(instance, record)
             said = "would delete" if dry_run else "deleted"
-            console.print(
-                f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}", soft_wrap=True
-            )
+            console.print(f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}")
         console.print(f"{len(records)} runs {'would be ' if dry_run else ''}deleted, {instance.get_runs_count()} there")
 
 
@@ -217,12 +216,11 @@ def main() -> None:
     try:
         command_line()()
     except BrainAssetsError as error:
-        _fail(str(error))
+        message = str(error)
     except OSError as error:
-        _fail(str(StorageError.unwritable(error.filename or read_settings().data_dir, error.strerror or error)))
-
-
-def _fail(message: str) -> None:
+        message = str(StorageError.unwritable(error.filename or read_settings().data_dir, error.strerror or error))
+    else:
+        return
     print_error(message)
     sys.exit(2)
 
@@ -233,5 +231,4 @@ def print_ui_hint(command: str | None, settings: Settings) -> None:
         variables = settings.differing_variables()
         given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
         command = " ".join([*given, "brain-assets ui"])
-    unbroken: dict[str, Any] = {"no_wrap": True, "overflow": "ignore", "crop": False}  # it is pasted
-    console.print(f"Look at them in Dagster's UI: {escape(command)}", **unbroken)
+    console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)  # whole: it is pasted

@@ -1,10 +1,10 @@
 """What the main job found, a row a year: read from the data folder, and printed after a backfill."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from brain_assets.check_result import format_figure
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import weekly_correlations
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
@@ -20,6 +20,8 @@ from brain_assets.terminal import console, new_table
 
 LOSSES = ("train_loss", "validation_loss", "zero_validation_loss")
 """Of a snapshot; the last is that of predicting zero on the validation weeks."""
+SKILL_FORMS = ("+.3f", "+.1f", ".3f")
+"""Of the mean rank correlation, its t statistic, and the smallest mean that can be detected."""
 
 
 def print_results(data_dir: DataPath, years: Sequence[int], families: Families) -> None:
@@ -52,32 +54,25 @@ def print_results(data_dir: DataPath, years: Sequence[int], families: Families) 
 
 def _losses(data_dir: DataPath, family: str, year: int) -> list[str]:
     metadata = SnapshotLocalStorage(family, data_dir / "models").read_metadata(cutoff_of_year(year))
-    return [_figure(metadata["training"].get(loss) if metadata else None, ".4f") for loss in LOSSES]
+    return [format_figure(metadata["training"].get(loss) if metadata else None, ".4f") for loss in LOSSES]
 
 
 def _skill(forecasts: pd.DataFrame | None, families: Families) -> Iterator[tuple[str, list[str]]]:
-    """Give the mean rank correlation of each forecaster and yardstick, its t statistic, and what can be detected."""
+    """Give the figures (`SKILL_FORMS`) of each forecaster and yardstick."""
     weekly = pd.DataFrame() if forecasts is None else weekly_correlations(forecasts)
     for name in (*families.forecasters, AVERAGE, *YARDSTICKS):
         if name in weekly:
-            mean, t_statistic, detectable, _ = mean_skill(weekly[name].to_numpy())
-            yield name, [_figure(mean, "+.3f"), _figure(t_statistic, "+.1f"), _figure(detectable, ".3f")]
+            *found, _ = mean_skill(weekly[name].to_numpy())
+            yield name, [format_figure(value, form) for value, form in zip(found, SKILL_FORMS, strict=True)]
         elif name in families.forecasters:
-            yield name, ["-", "-", "-"]
+            yield name, [format_figure(None)] * len(SKILL_FORMS)
 
 
 def _returns(backtests: pd.DataFrame | None, policies: Sequence[str]) -> list[str]:
     """Write the returns of policies and of equal weight, which alone is compared with nothing."""
-    traded = set() if backtests is None else set(backtests["strategy"])
-    has_policy = bool(traded & set(policies))
-    return [
-        _figure(growth(backtests, name) if has_policy and name in traded else None, "+.1%")
-        for name in (*policies, EQUAL_WEIGHT)
-    ]
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None or math.isnan(value) else format(value, form)
+    if backtests is None or not set(backtests["strategy"]) & set(policies):
+        return [format_figure(None)] * (len(policies) + 1)
+    return [format_figure(growth(backtests, name), "+.1%") for name in (*policies, EQUAL_WEIGHT)]
 
 
 def _read(data_dir: DataPath, name: str, year: int) -> pd.DataFrame | None:

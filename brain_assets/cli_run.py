@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from textwrap import shorten
 from typing import Any
@@ -24,34 +24,18 @@ N_DOUBTS = 3
 """Years that are named in a line."""
 
 
-def run_years(
-    backfill: Backfill,
-    years: Sequence[int],
-    pool: Pool,
-    last: Sequence[Task] = (),
-    line: Callable[[Event], str] | None = None,
-) -> list[Event]:
-    """Run years, then what comes last, and print a line for whatever ends; what Ctrl-C raises tells what is left.
-
-    Parameters
-    ----------
-    backfill : Backfill
-    years : sequence of int
-    pool : Pool
-    last : sequence of Task
-    line : callable, optional
-        Gives the line of an event, empty for none; None: `event_line`.
-    """
+def run_years(backfill: Backfill, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> list[Event]:
+    """Run years, then what comes last, and print a line for whatever ends; what Ctrl-C raises tells what is left."""
     outcomes = []
-    console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
+    console.print(f"[dim]{pool.words}[/]")
     with closing(_ends(backfill, years, pool, last)) as ends:
         for event in ends:
             outcomes.append(event)
-            if text := (line or event_line)(event):
-                console.print(text, soft_wrap=True)
+            if text := event_line(event):
+                console.print(text)
             for warning in data_warnings(event.warnings):
                 said = escape(f"{event.year} {event.asset}, {warning}")
-                console.print(f"  [yellow]warning:[/] {said}", soft_wrap=True)
+                console.print(f"  [yellow]warning:[/] {said}")
     return outcomes
 
 
@@ -60,7 +44,7 @@ def _ends(backfill: Backfill, years: Sequence[int], pool: Pool, last: Sequence[T
     try:
         with progress_shown() as live, closing(backfill.run(years, pool, last)) as events:
             for event in events:
-                live.show(event, backfill.unfinished)
+                live.show(event, len(backfill.unfinished))
                 if event.kind in ENDS:
                     yield event
     except KeyboardInterrupt:
@@ -73,18 +57,11 @@ def _ends(backfill: Backfill, years: Sequence[int], pool: Pool, last: Sequence[T
 def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task) -> Event:
     """Run assets without years in a process of this machine, and give how the last ended, or the first that failed.
 
-    Before that it prints a line if the last rests on a stale, damaged or warned year.
-
-    Parameters
-    ----------
-    session : Project and DagsterInstance
-    years : collection of int
-        Which it rests on, and those before them.
-    *tasks : Task
+    Before that it prints a line if the last rests on a stale, damaged or warned year among these or those before them.
     """
     project, instance = session
     if said := doubts_of(rests_on(project.definitions, instance, tasks[-1].asset, years)):
-        console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+        console.print(f"[yellow]{escape(said)}[/]")
     backfill, pool = Backfill(project.definitions, instance), local_pool(project, instance, 1)
     ended = list(_ends(backfill, [], pool, tasks))
     return next((event for event in ended if event.kind == "failed"), ended[-1])
@@ -116,52 +93,49 @@ def event_line(outcome: Event) -> str:
     """Say how a year of an asset ended; empty for what is blocked, which the summary counts."""
     if outcome.kind == "blocked":
         return ""
-    colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red"}
-    said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
-    color = colors[outcome.kind]
-    head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
+    head = f"{outcome.year or '':<4} {outcome.asset:<22} {ENDED[outcome.kind]}"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
     metadata = outcome.metadata
-    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged", "made with")):
+    if outcome.kind == "failed":
+        width = console.width - len("2020 ") - max(len(outcome.asset), 22) - len(" failed: ")
+        # the summary says it in full, once for all
+        return head + escape(f"{took}: {shorten(outcome.detail, width, placeholder='…')}")
+    if outcome.detail.startswith(("stale", "damaged", "made with")):
         took += f" ({outcome.detail})"
     elif kept := metadata.get("replaced_prices") or metadata.get("replaced"):
         took += f" (other rows than before, which are kept: {kept})"
-    if outcome.kind == "failed":
-        width = console.width - len("2020 ") - max(len(outcome.asset), 22) - len(" failed: ")
-        detail = f": {shorten(outcome.detail, width, placeholder='…')}"  # the summary says it in full, once for all
-    elif "verdict" in metadata:
-        detail = f", {metadata['verdict']}"
+    return head + escape(took + "".join(f", {words}" for words in _findings(metadata))) + _hub_words(metadata)
+
+
+ENDED = {
+    "done": "[dim]done already, skipped[/]",
+    "made": "[green]made[/]",
+    "reused": "[green]run, nothing had changed[/]",
+    "failed": "[red]failed[/]",
+}
+
+
+def _findings(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Give what tells most of what was made."""
+    if "verdict" in metadata:
+        yield f"{metadata['version']}: {metadata['verdict']}"
     elif "validation/loss" in metadata:
-        epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
-        detail = (
-            f"{epochs}, validation loss {metadata['validation/loss']:.4f} "
-            f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
-        )
-    elif words := _rank_correlations(metadata):
-        detail = f", rank correlation {words}"
-    elif words := _late_and_ended(metadata):
-        detail = f", {words}"
-    elif "neutral" in metadata:
-        detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
-    else:
-        detail = ""
-    return head + escape(took + detail) + hub_words(metadata)
-
-
-def _rank_correlations(metadata: Mapping[str, Any]) -> str:
-    """Name the forecasters with the rank correlation of their forecasts, if these are forecasts and it is known."""
+        if "epochs" in metadata:
+            yield f"{metadata['epochs']} epochs"
+        loss, of_zero = metadata["validation/loss"], metadata["validation/loss_of_zero"]
+        yield f"validation loss {loss:.4f} (of zero: {of_zero:.4f})"
     found = {re.fullmatch("eval/(.+)_rank_correlation", key): value for key, value in metadata.items()}
-    families = {match[1]: value for match, value in found.items() if match and isinstance(value, float)}
-    return ", ".join(f"{label(name)} {value:+.3f}" for name, value in families.items() if name not in YARDSTICKS)
+    known = {match[1]: value for match, value in found.items() if match and isinstance(value, float)}
+    if ranks := [f"{label(name)} {value:+.3f}" for name, value in known.items() if name not in YARDSTICKS]:
+        yield f"rank correlation {', '.join(ranks)}"
+    days = {"listed late": metadata.get("listed_late", "none"), "ended early": metadata.get("ended_early", "none")}
+    if said := [f"{what}: {listed(named.split(', '))}" for what, named in days.items() if named != "none"]:
+        yield "; ".join(said)
+    if "neutral" in metadata:
+        yield f"empty (source {metadata['source']})" if "source" in metadata else "empty"
 
 
-def _late_and_ended(metadata: Mapping[str, Any]) -> str:
-    """Name the symbols whose bars begin after the year has, or end before it does, if these are bars."""
-    said = {"listed late": metadata.get("listed_late", "none"), "ended early": metadata.get("ended_early", "none")}
-    return "; ".join(f"{what}: {listed(named.split(', '))}" for what, named in said.items() if named != "none")
-
-
-def hub_words(metadata: Mapping[str, Any]) -> str:
+def _hub_words(metadata: Mapping[str, Any]) -> str:
     """Say how a model's copy on the Hub stands, if it has one."""
     if "hub" not in metadata:
         return ""
@@ -179,7 +153,7 @@ def print_summary(outcomes: Sequence[Event]) -> None:
         f"{len(bad)} not done"
     )
     for line in skill_lines((each.asset, each.year, each.warnings) for each in outcomes):
-        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+        console.print(f"[yellow]{escape(line)}[/]")
     causes = {(each.asset, each.year): each.detail for each in bad if each.kind == "failed"}
     blocked: dict[tuple[str, ...], list[Event]] = {}
     for outcome in bad:
@@ -188,7 +162,7 @@ def print_summary(outcomes: Sequence[Event]) -> None:
     for alike in blocked.values():
         roots, assets = dict.fromkeys(root for each in alike for root in each.roots), {each.asset for each in alike}
         places = f"{counted(len(alike), 'year')} of {counted(len(assets), 'asset')}"
-        console.print(f"[yellow]blocked[/] by {places_of(roots)}: {places}", soft_wrap=True)
+        console.print(f"[yellow]blocked[/] by {places_of(roots)}: {places}")
     for cause in dict.fromkeys(causes.values()):
         print_error(f"{places_of(place for place in causes if causes[place] == cause)}: {cause}")
 

@@ -1,7 +1,6 @@
 """The command `brain-assets status`: a row an asset, a column a year, and below it why what is not done is not."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich.markup import escape
 
@@ -9,9 +8,6 @@ from brain_assets.cli_run import counted, data_warnings, first_sentence, places_
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.status import State, Status, StatusReader, asset_names, last_made
-from brain_assets.paths import is_file
-from brain_assets.settings import Settings
-from brain_assets.store.tables import IDENTITY_FILE
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -19,7 +15,6 @@ from brain_assets.terminal import (
     console,
     parse_years,
     read_config,
-    warnings_shown,
 )
 
 MARKS = {
@@ -30,8 +25,6 @@ MARKS = {
 }
 WARNED = "[yellow]![/]"
 WORDS = {mark: state.value for state, mark in MARKS.items()} | {WARNED: "done, with a warning"}
-DEMO = Path("data/demo")
-"""Where `make demo` leaves its results."""
 
 Found = Mapping[tuple[str, int], Status]
 
@@ -41,14 +34,14 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
 
     Nothing is written.
     """
-    with session(market, looking=True) as (project, instance), warnings_shown():
+    with session(market, looking=True) as (project, instance):
         defs, chosen = project.definitions, parse_years(years, project.years)
         reader = StatusReader(defs, instance, read_options(defs, read_config(config)))
         ours = [asset.key.to_user_string() for asset in project.yearly]
         names = [*ours, *(name for name in asset_names(defs) if name not in ours)]
         found = {(name, year): reader.read(name, year) for name in names for year in chosen}
         settings, last = project.settings, last_made(defs, instance)
-    console.print(f"Market {settings.market}, {escape(str(settings.data_dir))}", soft_wrap=True)
+    console.print(f"Market {settings.market}, {escape(str(settings.data_dir))}")
     _print_years(found, names, chosen, width := max(map(len, [*names, *last])))
     console.print()
     for name, made in last.items():
@@ -56,9 +49,9 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
     marks = {*map(_mark, found.values()), *(MARKS[State.DONE if made else State.MISSING] for made in last.values())}
     console.print("\n" + "  ".join(f"{mark} {word}" for mark, word in WORDS.items() if mark in marks))
     for line in _reasons(found):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(line))
     if not any(last.values()) and all(each.state is State.MISSING for each in found.values()):
-        _print_where_to_look(settings, chosen)
+        console.print(f"Nothing is here yet; to make it: brain-assets backfill {chosen[0]}-{chosen[-1]}")
 
 
 def _print_years(found: Found, names: Sequence[str], years: Sequence[int], width: int) -> None:
@@ -86,11 +79,3 @@ def _reasons(found: Found) -> list[str]:
             places.setdefault((name, said), []).append((name, year))
     reasons = [f"{places_of(alike)}: {reason}" for (_, reason), alike in places.items()]
     return reasons + skill_lines((name, year, status.warnings) for (name, year), status in found.items())
-
-
-def _print_where_to_look(settings: Settings, years: Sequence[int]) -> None:
-    if is_file(DEMO / IDENTITY_FILE) and settings.data_dir != DEMO:
-        console.print(f"Nothing is here. What make demo left lies in {DEMO}:")
-        console.print(f"  export BRAIN_MARKET=sample BRAIN_DATA_DIR={DEMO}")
-    else:
-        console.print(f"Nothing is here yet; to make it: brain-assets backfill {years[0]}-{years[-1]}")

@@ -12,7 +12,7 @@ from brain_assets.settings import read_settings
 from brain_assets.store import sync as transfers
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.sync import Relation
-from brain_assets.terminal import console, read_years, warnings_shown
+from brain_assets.terminal import console, read_years
 
 sync = typer.Typer(
     help="Compare, push and pull snapshots: this machine and the Hugging Face Hub.", no_args_is_help=True
@@ -31,8 +31,7 @@ COLORS |= {"pushed": "green", "pulled": "green", "unchanged": "green"}
 @sync.command()
 def status(family: FamilyOption = None, year: YearOption = None) -> None:
     """Show every snapshot: here, on the Hub, equal or not."""
-    with warnings_shown():
-        rows = transfers.compare(_storages(family), _years(year))
+    rows = transfers.compare(_storages(family), _years(year))
     table = Table("family", "snapshot", "here", "Hub", "")
     for row in rows:
         here = "-" if row.relation is Relation.HUB_ONLY else "yes"
@@ -46,8 +45,7 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
 
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
-    with warnings_shown():
-        _run(transfers.plan("push", _storages(family), _years(year)), dry_run)
+    _run(transfers.plan("push", _storages(family), _years(year)), dry_run)
 
 
 @sync.command()
@@ -62,8 +60,7 @@ def pull(
     What a branch holds is checked before it is used; a snapshot that was made here since the last push or pull is kept.
     The exit code is 1 if anything failed or was refused.
     """
-    with warnings_shown():
-        _run(transfers.plan("pull", _storages(family), _years(year), force), dry_run)
+    _run(transfers.plan("pull", _storages(family), _years(year), force), dry_run)
 
 
 def _run(plan: transfers.Plan, dry_run: bool) -> None:
@@ -71,7 +68,7 @@ def _run(plan: transfers.Plan, dry_run: bool) -> None:
     counts = Counter[str]()
     for transfer in plan.preview() if dry_run else plan.run():
         detail = f": {escape(transfer.detail)}" if transfer.detail else ""
-        console.print(f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}", soft_wrap=True)
+        console.print(f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}")
         counts[transfer.result] += 1
     if dry_run:
         console.print(

@@ -6,16 +6,12 @@ with the same fields, and refuses a value with the same sentence.
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, Self, TypeVar
 
 import pydantic
-from pydantic.fields import FieldInfo
 
 from brain_assets.check_result import listed
 from brain_assets.errors import ConfigError
-
-LARGEST_FLOAT_AS_INT = 2**53
-"""The largest integer that is taken for a float: every one up to it is a double exactly."""
 
 
 class ModelConfig(pydantic.BaseModel):
@@ -33,14 +29,6 @@ class ModelConfig(pydantic.BaseModel):
             super().__init__(**values)
         except pydantic.ValidationError as error:
             raise _explain(type(self), error, values) from None
-
-    @pydantic.field_validator("*", mode="before")
-    @classmethod
-    def _exact(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        field = cls.model_fields[str(info.field_name)]
-        if field.annotation is float and type(value) is int:
-            require(abs(value) <= LARGEST_FLOAT_AS_INT, str(info.field_name), _expected(field), value)
-        return value
 
     def replace(self, **changes: Any) -> Self:
         """Give a copy with other values, checked like the first."""
@@ -75,11 +63,6 @@ def require(condition: bool, name: str, expected: str, got: object) -> None:
         raise ConfigError(f"{name}: expected {expected}, got {reprlib.repr(got)}; correct the run configuration.")
 
 
-def without_advice(error: ConfigError) -> str:
-    """Give the sentence of a `ConfigError` less its last part, what to do about it, and less the full stop."""
-    return str(error).rpartition("; ")[0]
-
-
 def _explain(
     config_class: type[ModelConfig], error: pydantic.ValidationError, values: Mapping[str, Any]
 ) -> ConfigError:
@@ -93,26 +76,7 @@ def _explain(
         )
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else config_class.__name__
-    expected = _expected(fields[name]) if name in fields else first["msg"]
-    got = "nothing" if first["type"] == "missing" else reprlib.repr(values.get(name, first["input"]))
+    is_missing = first["type"] == "missing"
+    expected = "a value" if is_missing else first["msg"].removeprefix("Input should be ")
+    got = "nothing" if is_missing else reprlib.repr(values.get(name, first["input"]))
     return ConfigError(f"{name}: expected {expected}, got {got}; correct the run configuration.")
-
-
-_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
-
-
-def _expected(field: FieldInfo) -> str:
-    """Say what a field takes, such as ``an integer: at least 2, at most 1,000``."""
-    if get_origin(field.annotation) is Literal:
-        return f"one of {', '.join(map(str, get_args(field.annotation)))}"
-    kind = _KINDS.get(field.annotation, str(field.annotation))  # type: ignore[arg-type]
-    bounds = [
-        f"{words} {getattr(item, bound):,}"
-        for item in field.metadata
-        for bound, words in _BOUNDS.items()
-        if getattr(item, bound, None) is not None
-    ]
-    return f"{kind}: {', '.join(bounds)}" if bounds else kind
-
-
-_KINDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false"}

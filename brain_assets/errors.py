@@ -51,17 +51,7 @@ class MissingSnapshotError(SnapshotError):
 
 
 class SnapshotFileError(SnapshotError):
-    """A file of a snapshot is not what it must be.
-
-    Parameters
-    ----------
-    file : str
-        Its name; ``metadata.json`` is the manifest itself.
-    problem : str
-        What was expected, and what came.
-    place : str, optional
-        Where the snapshot is.
-    """
+    """A file of a snapshot is not what it must be; `problem` says what was expected, and what came."""
 
     advice = "do not use this snapshot: train one with brain-assets backfill"
 

@@ -18,23 +18,17 @@ def keep_freed_memory() -> Iterator[None]:
     to the system at once, and makes the next one out of fresh pages: a training on batches of such arrays spent two
     thirds of its time in there. What is kept is in pieces, so that more memory is held. No number depends on it.
     """
-    library = _gnu_library()
-    if library is None:
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        mallopt, trim = library.mallopt, library.malloc_trim
+    except (OSError, AttributeError):  # another C library
         yield
         return
-    library.mallopt(_MMAP_THRESHOLD, _KEPT)
-    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_MMAP_THRESHOLD, _KEPT)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:  # what the library sets itself once it has freed a large array
-        library.mallopt(_MMAP_THRESHOLD, _USUAL)
-        library.mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
-        library.malloc_trim(0)
-
-
-def _gnu_library() -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL("libc.so.6")
-    except OSError:
-        return None
-    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
+        mallopt(_MMAP_THRESHOLD, _USUAL)
+        mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
+        trim(0)

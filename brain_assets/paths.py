@@ -1,13 +1,11 @@
 """Places of the data folder: a folder on this machine, or a URL of anything that fsspec knows, such as ``s3://``.
 
-What is asked of a file or a folder looks the same for both. What is elsewhere is asked with time-outs, bounded retries,
-and errors in one sentence. Who may do what, and where an S3 server is, comes from the variables that fsspec's packages
-know (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``FSSPEC_S3_…``). s3fs would try five times, and botocore, below it,
-five times for each of those, in half a minute or in ten: both are told to try once, and what is tried again is decided
-here. Listings are not cached, as other machines write too.
+What is asked of a file or a folder looks the same for both. Who may do what, and where an S3 server is, comes from the
+variables that fsspec's packages know (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``FSSPEC_S3_…``). Those packages
+ask a store in trouble again by themselves; what stays wrong is one sentence. Listings are not cached, as other machines
+write too.
 """
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +22,10 @@ from upath import UPath
 
 from brain_assets.errors import StorageError
 from brain_assets.files import replace_local_file, replace_local_folder
-from brain_assets.retry import RetryPolicy, TransientError, retry
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
-(its own would go past their time-outs and retries)."""
+(its own would go past their errors in one sentence)."""
 
 _LOCAL = ("file", "local")
 _BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
@@ -93,7 +90,7 @@ def read_bytes(path: DataPath) -> bytes:
 
 
 def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
-    """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
+    """Read files of one store, those elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
 
     def read(path: DataPath) -> bytes | None:
         with suppress(FileNotFoundError):
@@ -123,17 +120,12 @@ def list_names(folder: DataPath) -> list[str]:
     return []
 
 
-def replace_file(path: DataPath, data: bytes | str, unless_there: bool = False) -> None:
-    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does.
-
-    One that shall stay if it is there does, in one step where a store can tell, as S3.
-    """
+def replace_file(path: DataPath, data: bytes | str) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
     content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        mode = {"mode": "create"} if unless_there else {}
-        with suppress(FileExistsError):
-            ask_store(path, "write", lambda files: files.pipe_file(path.path, content, **mode))
-    elif not (unless_there and path.exists()):
+        ask_store(path, "write", lambda files: files.pipe_file(path.path, content))
+    else:
         replace_local_file(path, content)
 
 
@@ -155,21 +147,13 @@ def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
 
 # Elsewhere
 
-POLICY = RetryPolicy(attempts=None, first_wait=0.5, longest_wait=15.0, total_seconds=60.0)
+N_ATTEMPTS = 3
+"""Of s3fs, and of botocore below it for each of those. Their own 5 times 5 take minutes where nobody answers."""
 N_CONNECTIONS = 16
 """Requests at the same time."""
 
 Answer = TypeVar("Answer")
 
-_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-_LASTING_ERRNO = {errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, getattr(errno, "EREMCHG", errno.EINVAL)}
-"""What s3fs gives for requests that are wrong, and will be at the next attempt."""
-_PASSING = {
-    *("ConnectionError", "HTTPClientError", "ResponseParserError"),  # botocore
-    *("ClientConnectionError", "ClientPayloadError", "IncompleteRead", "IncompleteReadError"),  # an answer broke off
-    "TransportError",  # google.auth
-}
-"""Errors of clients that may be over at the next attempt; others, such as of a name that cannot be, never are."""
 _CLIENTS = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "http"}
 """Packages whose errors are about the store, and not about this program."""
 
@@ -189,61 +173,33 @@ def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec'
     if protocol not in ("s3", "s3a"):
         return fsspec.filesystem(protocol, **options)
     given = fsspec.config.conf.get("s3", {})
-    own = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 2 * N_CONNECTIONS}
+    own = {"retries": {"mode": "standard", "total_max_attempts": N_ATTEMPTS}, "max_pool_connections": 2 * N_CONNECTIONS}
     own["response_checksum_validation"] = "when_required"  # what is read verifies by itself, and damage is named
     options["config_kwargs"] = own | dict(given.get("config_kwargs", {}))
     options["max_concurrency"] = 1  # with more, every read asks for the size first: two requests instead of one
     files = fsspec.filesystem("s3", **options)
-    files.retries = 1
+    files.retries = N_ATTEMPTS
     return files
 
 
 def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
-    """Do something with a file system, again after failures that may pass; others, and the last, become a sentence.
+    """Do something with a file system; what the store refuses, or goes on failing at, becomes a sentence.
 
-    Raises `StorageError`; `FileExistsError`; and `FileNotFoundError`, but not for the purpose ``write``.
+    Raises `StorageError`; and `FileNotFoundError`, but not for the purpose ``write``.
     """
-
-    def attempt() -> Answer:
-        try:
-            return operation(filesystem(path.protocol, os.getpid()))
-        except Exception as error:
-            if _is_passing(error):
-                raise TransientError(_said(error)) from error
-            raise
-
     try:
-        return retry(attempt, POLICY, f"{path}: {purpose} it")
-    except TransientError as error:
-        raise StorageError(
-            f"{path}: expected a store that answers, got {error}; run again once it does: what is done stays."
-        ) from error.__cause__
+        return operation(filesystem(path.protocol, os.getpid()))
     except Exception as error:
-        is_absent = isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket"
+        response = getattr(error.__cause__, "response", None)  # of S3's own error, of which s3fs makes one of Python's
+        code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+        is_absent = isinstance(error, FileNotFoundError) and purpose != "write" and code != "NoSuchBucket"
         is_of_store = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
-        if is_absent or isinstance(error, FileExistsError) or not is_of_store:
+        if is_absent or not is_of_store:
             raise
+        words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+        said = f"{code}, {words}" if code and code not in words else words
         raise StorageError(
-            f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or the credentials that "
-            "the store's package finds (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and their rights."
+            f"{path}: expected to {purpose} it, got: {said}; run again once the store answers (what is done stays), or "
+            "correct BRAIN_DATA_DIR, or the credentials that the store's package finds (for S3: AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY) and their rights."
         ) from error
-
-
-def _is_passing(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return not isinstance(error, _LASTING) and error.errno not in _LASTING_ERRNO
-    code = getattr(error, "code", None)  # an HTTP status, of Google's package
-    is_busy = isinstance(code, int) and (code in (408, 429) or 500 <= code < 600)
-    return is_busy or any(base.__name__ in _PASSING for base in type(error).__mro__)
-
-
-def _code(error: BaseException) -> str:
-    """Give the store's own word for an error of S3, of which s3fs makes one of Python's."""
-    response = getattr(error.__cause__, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
-
-
-def _said(error: BaseException) -> str:
-    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-    code = _code(error)
-    return f"{code}, {words}" if code and code not in words else words

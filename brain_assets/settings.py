@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
+    AnyHttpUrl,
     Field,
     PlainValidator,
     PrivateAttr,
     SecretStr,
+    TypeAdapter,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
 
     plugins: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_PLUGINS")
     """Modules that bring families of models, or something else of their own, beside ours, separated by commas."""
-    market: str = Field("live", alias="BRAIN_MARKET", validate_default=True)
+    market: str = Field("live", alias="BRAIN_MARKET")
     """Where data comes from: ``sample``, or a market that a plug-in brings, as our own live, files and simulator."""
     data_dir: Annotated[DataPath, PlainValidator(_place)] = Field(Path("data"), alias="BRAIN_DATA_DIR")
     """Root of everything written at run time: a folder, or a URL of anything that fsspec knows."""
@@ -91,55 +91,6 @@ class Settings(BaseSettings):
             raise ValueError("expected each symbol once")
         return value
 
-    @field_validator("market", "engine")
-    @classmethod
-    def _is_brought(cls, value: str, info: ValidationInfo) -> str:
-        brought = _joined(load_plugins(info.data.get("plugins", ())))
-        known = brought.markets if info.field_name == "market" else brought.engines
-        if value not in known:
-            raise ValueError(f"expected one of {', '.join(sorted(known))}")
-        return value
-
-    @model_validator(mode="after")
-    def _knows_what_plugins_bring(self) -> "Settings":
-        plugins = load_plugins(self.plugins)
-        self._families, self._brought = gather(plugins), _joined(plugins)
-        return self
-
-    @model_validator(mode="after")
-    def _knows_repos(self) -> "Settings":
-        given = {name: os.environ.get(_repo_variable(name)) for name in self._families.by_name}
-        self._model_repos = {name: repo for name, repo in given.items() if repo}
-        for name, repo in self._model_repos.items():
-            if not is_repo_name(repo):
-                raise ValueError(
-                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got another "
-                    "text (not shown: it may be a token); correct it."
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _can_use_the_hub(self) -> "Settings":
-        if self.storage_backend != "hf":
-            return self
-        if self.hf_token is not None and not is_token(self.hf_token.get_secret_value()):
-            raise ValueError(
-                "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); correct it"
-            )
-        repos = {family: self.model_repo(family) for family in self.families.by_name}
-        missing = [_repo_variable(family) for family, repo in repos.items() if repo is None]
-        if missing:
-            raise ValueError(
-                f"{', '.join(missing)}: expected a model repo each (user/name), as STORAGE_BACKEND is hf; got nothing; "
-                "set them, or STORAGE_BACKEND to local"
-            )
-        if len(set(repos.values())) < len(repos):
-            raise ValueError(
-                "HF_*_MODEL_REPO: expected a repo of its own for every family, as branches are named by date alone; "
-                f"got {', '.join(str(repo) for repo in repos.values())}; set different ones"
-            )
-        return self
-
     @field_validator("ui_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:
@@ -151,18 +102,26 @@ class Settings(BaseSettings):
     @classmethod
     def _is_address(cls, value: SecretStr | None) -> SecretStr | None:
         try:
-            parts = urlsplit(value.get_secret_value() if value else "https://none")
-            is_address = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # of the port, or of an IPv6 address
-            is_address = False
-        if not is_address:
+            TypeAdapter(AnyHttpUrl | None).validate_python(value and value.get_secret_value())
+        except ValidationError:
             raise ValueError(
                 "expected an address that begins with https:// and names a host, got something else (not shown here)"
-            )
+            ) from None
         return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
+        plugins = load_plugins(self.plugins)
+        self._families, self._brought = gather(plugins), _joined(plugins)
+        for name, value, known in (
+            ("BRAIN_MARKET", self.market, self._brought.markets),
+            ("BRAIN_ENGINE", self.engine, self._brought.engines),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(sorted(known))}, got {value!r}; correct it.")
+        self._model_repos = _read_repos(self._families)
+        if self.storage_backend == "hf":
+            self._check_hub()
         if self.market == "files" and self.files_dir is None:
             raise ValueError(
                 "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got nothing; set it"
@@ -177,6 +136,23 @@ class Settings(BaseSettings):
                 f"or later, got {self.last_year}"
             )
         return self
+
+    def _check_hub(self) -> None:
+        if self.hf_token is not None and not is_token(self.hf_token.get_secret_value()):
+            raise ValueError(
+                "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); correct it"
+            )
+        repos = self._model_repos
+        if missing := [_repo_variable(family) for family in self._families.by_name if family not in repos]:
+            raise ValueError(
+                f"{', '.join(missing)}: expected a model repo each (user/name), as STORAGE_BACKEND is hf; got nothing; "
+                "set them, or STORAGE_BACKEND to local"
+            )
+        if len(set(repos.values())) < len(repos):
+            raise ValueError(
+                "HF_*_MODEL_REPO: expected a repo of its own for every family, as branches are named by date alone; "
+                f"got {', '.join(repos.values())}; set different ones"
+            )
 
     @property
     def families(self) -> Families:
@@ -221,17 +197,9 @@ class Settings(BaseSettings):
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """Read the environment.
+    """Read the environment; fields that a command line gave win over it, and None is no override.
 
-    Parameters
-    ----------
-    **overrides
-        Fields of `Settings` that a command line gave; they win over the environment. None is no override.
-
-    Raises
-    ------
-    SettingsError
-        One sentence a wrong value, with the variable's name, what was expected and what came.
+    Raises `SettingsError`: a sentence a wrong value, with the variable's name, what was expected and what came.
     """
     unknown = sorted(set(overrides) - set(Settings.model_fields))
     if unknown:
@@ -256,6 +224,18 @@ def _joined(plugins: Mapping[str, Plugin]) -> Brought:
 
 def _repo_variable(family: str) -> str:
     return f"HF_{family.upper()}_MODEL_REPO"
+
+
+def _read_repos(families: Families) -> dict[str, str]:
+    given = {name: os.environ.get(_repo_variable(name)) for name in families.by_name}
+    repos = {name: repo for name, repo in given.items() if repo}
+    for name, repo in repos.items():
+        if not is_repo_name(repo):
+            raise ValueError(
+                f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got another text (not shown: it "
+                "may be a token); correct it."
+            )
+    return repos
 
 
 def _sentence(detail: dict[str, Any]) -> str:

@@ -19,29 +19,16 @@ LOADING = "brain-assets loads its libraries ..."
 ERASE_LINE = "\r\x1b[K"
 
 
-class _FirstWords:
-    """Stands for a stream of a terminal until something is written to it, which takes the place of the first words."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write, in place of the first words if they are still shown."""
-        _erase()
-        return int(self._stream.write(text))
-
-
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGINT, _stop_at_once)
-    if sys.stderr.isatty():
-        os.write(2, LOADING.encode())
-        sys.stdout, sys.stderr = _FirstWords(sys.stdout), _FirstWords(sys.stderr)
     try:
-        import_to_stay("brain_assets.cli").main()
+        _show(LOADING)
+        command_line = import_to_stay("brain_assets.cli")
+    finally:
+        _show(ERASE_LINE)
+    try:
+        command_line.main()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Python would wait for threads that still ask a bucket or the Hub
             with suppress(OSError):
@@ -50,7 +37,6 @@ def main() -> None:
         raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
-        _erase()
 
 
 def import_to_stay(module: str) -> Any:
@@ -62,16 +48,15 @@ def import_to_stay(module: str) -> Any:
     return imported
 
 
-def _erase() -> None:
-    """Take the first words away, if they are shown."""
-    if isinstance(sys.stderr, _FirstWords):
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        os.write(2, ERASE_LINE.encode())
+def _show(text: str) -> None:
+    """Write to the terminal, if there is one."""
+    if sys.stderr.isatty():
+        os.write(2, text.encode())
 
 
 def _stop_at_once(*_: object) -> None:
     """End the process: raised in an import, `KeyboardInterrupt` may come out as something else, or get lost."""
-    _erase()
+    _show(ERASE_LINE)
     os.write(1, b"stopped\n")
     os._exit(INTERRUPTED)
 

@@ -3,9 +3,7 @@
 import logging
 import re
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.constrain import Constrain
 from rich.markup import escape
-from rich.progress import Progress, ProgressColumn, TaskID, TextColumn
-from rich.progress import Task as Line
+from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -31,10 +28,15 @@ MIN_WIDTH = 130
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
 
+INDENT = "  "
+"""Of the second line of what is wrapped, and of all after it."""
+
+
 class OurConsole(Console):
     """Shows what cannot be seen: a name from outside moves no cursor.
 
-    It wraps between words where somebody looks; elsewhere a line is as long as it is.
+    Texts wrap between words where somebody looks, and a word that is longer than the terminal is wide, such as a path,
+    stays whole; elsewhere, and with `soft_wrap`, a line is as long as it is.
     """
 
     def __init__(self, **given: Any) -> None:
@@ -47,12 +49,14 @@ class OurConsole(Console):
         return super().render_str(visible(text), **options)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **style: Any) -> None:
-        """Print; a word that is longer than the terminal is wide, such as a path, stays whole."""
-        if soft_wrap and self.is_terminal:
+        """Print."""
+        is_text = all(isinstance(each, str) for each in objects)
+        if is_text and self.is_terminal and not soft_wrap:
             objects = tuple(self._wrap(self.render_str(text)) for text in objects)
-        super().print(*objects, soft_wrap=soft_wrap, **style)
+        super().print(*objects, soft_wrap=is_text, **style)
 
     def _wrap(self, text: Text) -> Text:
+        """Break lines between words; Rich itself would cut words that are too long."""
         ends: list[int] = []
         begun = 0
         for word in re.finditer(r"\S+|\n", text.plain):
@@ -65,9 +69,6 @@ class OurConsole(Console):
             line.rstrip()
         return Text(f"\n{INDENT}").join(lines)
 
-
-INDENT = "  "
-"""Of the second line of what is wrapped, and of all after it."""
 
 console = OurConsole(width=None if sys.stdout.isatty() else MIN_WIDTH)
 
@@ -107,8 +108,7 @@ def print_error(message: str) -> None:
 def _print_aside(text: str) -> None:
     """Print to standard error; on a terminal above what is shown live."""
     together = console.is_terminal and sys.stderr.isatty()
-    aside = console if together else OurConsole(stderr=True)
-    aside.print(text, soft_wrap=True)
+    (console if together else OurConsole(stderr=True)).print(text)
 
 
 def read_years(text: str) -> range:
@@ -158,21 +158,14 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
         return {}
     try:
         content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: expected a YAML file, got: {error.strerror}; correct --config.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: expected YAML, got: {' '.join(str(error).split())}; correct the file.") from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        got = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ConfigError(f"{path}: expected a YAML file, got: {got}; correct the file, or --config.") from error
     if not isinstance(content, dict):
         raise ConfigError(
             f"{path}: expected a mapping with the key ops, got {type(content).__name__}; correct the file."
         )
     return content
-
-
-class _Elapsed(ProgressColumn):
-    def render(self, task: Line) -> Text:
-        """Say for how long it has been under way."""
-        return Text(duration(task.elapsed or 0), "dim", justify="right")
 
 
 class _Lines(Progress):
@@ -182,69 +175,38 @@ class _Lines(Progress):
 
 
 class Live:
-    """What is under way, at the foot of a terminal: a line for all, then one a worker; nothing where there is none."""
+    """What is under way, at the foot of a terminal: a line for all, then one a year of an asset that is being made."""
 
     def __init__(self, shown: Progress) -> None:
-        self._shown, self._all = shown, shown.add_task("", said="")
-        self._lines: dict[str, tuple[tuple[str, int], TaskID]] = {}  # of a worker: what it does
-        self._started, self._ended = time.monotonic(), 0
-        self._took: defaultdict[str, list[float]] = defaultdict(list)
+        self._shown, self._all, self._n_ended = shown, shown.add_task("", said=""), 0
+        self._lines: dict[tuple[str, int], TaskID] = {}
 
     def say(self, said: str) -> None:
         """Say in the line for all how far the work is."""
         self._shown.update(self._all, said=visible(said))
 
-    def show(self, event: Event, unfinished: Collection[tuple[str, int]]) -> None:
-        """Show what has happened to a year of an asset, and how much is left."""
+    def show(self, event: Event, n_unfinished: int) -> None:
+        """Show what has happened to a year of an asset, and how much has ended."""
         unit = (event.asset, event.year)
         if event.kind in ENDS:
-            self._ended += 1
-            if event.seconds:
-                self._took[event.asset].append(event.seconds)
-            for worker in [worker for worker, (doing, _) in self._lines.items() if doing == unit]:
-                self._shown.remove_task(self._lines.pop(worker)[1])
+            self._n_ended += 1
+            if unit in self._lines:
+                self._shown.remove_task(self._lines.pop(unit))
         else:
-            self._show_worker(event)
-        total = self._ended + len(unfinished)
-        self._shown.update(self._all, description=f"{self._ended} of {total}", visible=total > 1)
-        self.say(self._left(unfinished))
-
-    def _show_worker(self, event: Event) -> None:
-        doing, line = self._lines.get(event.worker, (None, None))
-        if doing != (event.asset, event.year):
-            if line is not None:
-                self._shown.remove_task(line)
-            line = self._shown.add_task(f"{event.year or ''} {event.asset}".strip(), said="")
-            self._lines[event.worker] = ((event.asset, event.year), line)
-        if event.kind == "progress" and line is not None:
-            # family and year stand before it
-            self._shown.update(line, said=re.sub(r"^\S+ (19|20)[0-9]{2}[:,] ", "", visible(event.detail)))
-
-    def _left(self, unfinished: Collection[tuple[str, int]]) -> str:
-        """Estimate what is left by how long others of the same asset took, and how many were done at a time."""
-        means = {asset: sum(took) / len(took) for asset, took in self._took.items()}
-        if not means or not unfinished:
-            return ""
-        usual = sum(means.values()) / len(means)
-        elapsed = {line.id: line.elapsed or 0.0 for line in self._shown.tasks}
-        begun = {unit: elapsed[line] for unit, line in self._lines.values()}
-        expected = {unit: means.get(unit[0], usual) for unit in unfinished}
-        left = sum(max(took - begun.get(unit, 0), took / 4) for unit, took in expected.items())  # late: soon done
-        done = sum(map(sum, self._took.values())) + sum(begun.values())
-        seconds = (time.monotonic() - self._started) * left / done
-        return f"about {duration(seconds) if seconds >= 90 else f'{max(5 * round(seconds / 5), 5)} s'} left"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as people do."""
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+            if unit not in self._lines:
+                self._lines[unit] = self._shown.add_task(f"{event.year or ''} {event.asset}".strip(), said="")
+            if event.kind == "progress":  # which begins with family and year; they stand before it
+                said = re.sub(r"^\S+ (19|20)[0-9]{2}[:,] ", "", visible(event.detail))
+                self._shown.update(self._lines[unit], said=said)
+        total = self._n_ended + n_unfinished
+        self._shown.update(self._all, description=f"{self._n_ended} of {total}", said="", visible=total > 1)
 
 
 @contextmanager
 def progress_shown() -> Iterator[Live]:
-    """Show live what is under way; what is printed meanwhile goes above it."""
+    """Show live what is under way, on a terminal only; what is printed meanwhile goes above it."""
     said = TextColumn("{task.fields[said]}", markup=False, table_column=Column(ratio=1))  # wraps between words
-    columns = TextColumn("{task.description}", markup=False), said, _Elapsed()
+    columns = TextColumn("{task.description}", markup=False), said, TimeElapsedColumn()
     with _Lines(*columns, console=console, transient=True, expand=True, disable=not console.is_terminal) as shown:
         live = Live(shown)
         with overheard(lambda line, _: live.say(line)):

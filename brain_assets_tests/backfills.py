@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import pty
 import re
@@ -17,6 +16,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 from unittest.mock import patch
@@ -24,9 +24,10 @@ from unittest.mock import patch
 import dagster as dg
 import pandas as pd
 import pytest
+import typer
 import yaml
+from click.testing import CliRunner
 from huggingface_hub.constants import ENDPOINT
-from typer.testing import CliRunner
 
 from brain_assets.cli import command_line, main
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -44,22 +45,11 @@ STATES = {"✓": "done", "!": "warned", "~": "stale", "✗": "damaged", "·": "m
 
 @dataclass(frozen=True)
 class Finished:
-    """A backfill of `YEARS` that went through; nobody changes its folder, tests take a copy.
-
-    Attributes
-    ----------
-    data_dir : Path
-    config : Path
-        Its run configuration.
-    output : str
-    seconds, cpu_seconds : float
-    """
+    """A backfill of `YEARS` that went through; nobody changes its folder, tests take a copy."""
 
     data_dir: Path
     config: Path
     output: str
-    seconds: float
-    cpu_seconds: float
 
     def copy(self, folder: Path) -> Path:
         """Give a folder with the same results, times of change included."""
@@ -274,31 +264,15 @@ def shared_backfill(factory: pytest.TempPathFactory) -> Finished:
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     folder = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / "finished"
     folder.mkdir(exist_ok=True)
-    record = folder / "record.json"
+    output = folder / "output.txt"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not record.exists():
+        if not output.exists():
             config = write_config(folder / "tiny.yaml")
-            started, cpu_started = time.monotonic(), _cpu_seconds()
             run = in_own_process(folder / "data", "backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(config))
             assert run.returncode == 0, run.stdout + run.stderr
-            took = {"seconds": time.monotonic() - started, "cpu_seconds": _cpu_seconds() - cpu_started}
-            record.write_text(json.dumps({"output": run.stdout, **took}))
-    return Finished(folder / "data", folder / "tiny.yaml", **json.loads(record.read_text()))
-
-
-def _cpu_seconds() -> float:
-    """Give what this process and those that it has seen end have cost."""
-    return sum(os.times()[:4])
-
-
-@contextmanager
-def cpu_seconds() -> Iterator[list[float]]:
-    """Measure what this process and those that run and end inside cost; a busy machine hardly changes it."""
-    measured: list[float] = []
-    before = _cpu_seconds()
-    yield measured
-    measured.append(_cpu_seconds() - before)
+            output.write_text(run.stdout)
+    return Finished(folder / "data", folder / "tiny.yaml", output.read_text())
 
 
 def outcomes(output: str) -> dict[tuple[int, str], str]:
@@ -343,4 +317,9 @@ def assert_nothing_half(data_dir: Path, families: Sequence[str] = FAMILIES) -> N
 
 def parses(command: str) -> bool:
     """Tell whether a command of a page, ``brain-assets …``, is one that there is, with such options; it is not run."""
-    return CliRunner().invoke(command_line(), [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0
+    return CliRunner().invoke(_commands(), [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0
+
+
+@cache
+def _commands() -> typer.core.TyperGroup:
+    return typer.main.get_command(command_line())  # type: ignore[return-value]

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 # Before anything imports the graph, whose years come from the environment as it is then.
 for name in [
@@ -33,27 +34,12 @@ FORECASTERS = ("lstm", "patchtst", "ridge", "boosting")
 POLICIES = ("ppo", "sac", "direct")
 FAMILIES = (*FORECASTERS, *POLICIES)
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "epochs": 2, "batch_size": 64}
-TINY_PATCHTST = {
-    "window": 20,
-    "patch_length": 8,
-    "patch_stride": 4,
-    "d_model": 4,
-    "n_heads": 2,
-    "feedforward_size": 8,
-    "epochs": 2,
-    "batch_size": 64,
-}
+TINY_PATCHTST = {"window": 20, "patch_length": 8, "patch_stride": 4, "d_model": 4, "n_heads": 2, "feedforward_size": 8}
+TINY_PATCHTST |= {"epochs": 2, "batch_size": 64}
 TINY_BOOSTING = {"max_iter": 5, "min_samples_leaf": 20}
 TINY_PPO = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "batch_size": 52, "hidden": 8}
-TINY_SAC = {
-    "total_steps": 200,
-    "n_envs": 4,
-    "n_steps": 13,
-    "batch_size": 32,
-    "hidden": 8,
-    "warmup_steps": 104,
-    "gradient_steps": 2,
-}
+TINY_SAC = {"total_steps": 200, "n_envs": 4, "n_steps": 13, "batch_size": 32, "hidden": 8}
+TINY_SAC |= {"warmup_steps": 104, "gradient_steps": 2}
 TINY_DIRECT = {"n_updates": 10, "n_blocks": 4}
 TINY = {
     "ops": {
@@ -93,6 +79,14 @@ def only_known_families(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     for name, family in kept.items():  # what the test has loaded registers anew in the next one
         if name not in known and type(family).__module__ != request.module.__name__:
             sys.modules.pop(type(family).__module__, None)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A finished backfill, which nobody changes: see `brain_assets_tests.backfills.Finished`."""
+    from brain_assets_tests.backfills import shared_backfill
+
+    return shared_backfill(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -14,21 +14,17 @@ from brain_assets.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("asked", "there", "expected"),
-    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cuda", True, "cuda"), ("cpu", True, "cpu")],
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cuda", True, "cuda"), ("cpu", True, "cpu"), ("cuda", False, "")],
 )
-def test_auto_is_a_gpu_where_there_is_one(
+def test_auto_is_a_gpu_where_there_is_one_and_one_that_is_not_there_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, asked: Device, there: bool, expected: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert resolve_device(asked) == expected
-
-
-def test_a_gpu_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(
-        ConfigError, match=r"^device: expected a GPU that torch .* can use, got none; set device to aut"
-    ):
-        resolve_device("cuda")
+    if expected:
+        assert resolve_device(asked) == expected
+        return
+    with pytest.raises(ConfigError, match=r"^device: expected a GPU that torch .* can use, got none; set device to au"):
+        resolve_device(asked)
 
 
 def settings() -> tuple[object, ...]:

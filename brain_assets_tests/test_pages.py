@@ -20,7 +20,7 @@ import brain_assets
 from brain_assets.graph.build import open_project
 from brain_assets.market.calendar import sessions_between
 from brain_assets.settings import Settings, read_settings
-from brain_assets_tests.backfills import REPOSITORY, parses, shared_backfill
+from brain_assets_tests.backfills import REPOSITORY, Finished, parses
 from brain_assets_tests.conftest import FAMILIES, TINY
 
 pytestmark = pytest.mark.wings
@@ -105,8 +105,8 @@ def test_the_reference_lists_the_front_door() -> None:
     assert named == set(brain_assets._HOMES)
 
 
-def test_five_lines_open_a_notebook(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = shared_backfill(tmp_path_factory).data_dir
+def test_five_lines_open_a_notebook(finished: Finished) -> None:
+    folder = finished.data_dir
     known: dict[str, Any] = {}
     *lines, last = (
         NOTEBOOK.replace("data/demo", str(folder)).replace("2021", "2020").replace("2022", "2021").splitlines()

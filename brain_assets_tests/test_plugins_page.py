@@ -57,6 +57,7 @@ def test_its_table_is_made_of_a_years_backtest(folder: Path) -> None:
     assert found.to_dict("list") == {"strategy": ["ppo", "sac"], "net_return": [0.02, 0.5]}
 
 
+@pytest.mark.slow
 def test_its_test_passes(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     [test] = [each for name, each in vars(importlib.import_module("test_mine")).items() if name.startswith("test_")]
     test(tmp_path_factory.mktemp("runs"))

@@ -11,7 +11,6 @@ from brain_assets_tests.backfills import (
     assert_nothing_half,
     in_own_process,
     screen,
-    shared_backfill,
 )
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
@@ -43,11 +42,6 @@ def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path, moment: str) -> No
     run = in_own_process(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path), seconds=120)
     assert (run.returncode, run.stdout, run.stderr) == (130, "stopped\n", "")
     assert not (tmp_path / "data").exists()
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return shared_backfill(tmp_path_factory)
 
 
 @pytest.mark.slow

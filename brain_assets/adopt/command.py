@@ -4,7 +4,7 @@ from rich.markup import escape
 
 from brain_assets.adopt.definitions import find_external
 from brain_assets.graph.build import session
-from brain_assets.terminal import MarketOption, console, warnings_shown
+from brain_assets.terminal import MarketOption, console
 
 
 def adopt(market: MarketOption = None) -> None:
@@ -13,17 +13,14 @@ def adopt(market: MarketOption = None) -> None:
     Each becomes a materialization of its year without a run: the UI shows it as done, and a backfill of what is missing
     does not train it. The sensor of the same name does this while `brain-assets ui` or `dagster dev` runs.
     """
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         defs, count = project.definitions, 0
         storages = (defs.resources or {})["snapshot_io"].storages
         quick = {family: storage.no_retry() for family, storage in storages.items()}
         for event in find_external(instance, defs.resolve_asset_graph(), quick):
             instance.report_runless_asset_event(event)
             place = escape(str(event.metadata["adopted_from"].value))
-            console.print(
-                f"{event.partition} {event.asset_key.to_user_string():<22} [green]adopted[/] from {place}",
-                soft_wrap=True,
-            )
+            console.print(f"{event.partition} {event.asset_key.to_user_string():<22} [green]adopted[/] from {place}")
             count += 1
         existing = project.years.existing()
         span = f"of the snapshots of {existing[0]}-{existing[-1]} that could be read" if existing else "of any year"

@@ -21,7 +21,7 @@ from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.registry import AVERAGE, label
 from brain_assets.settings import read_settings
-from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config, warnings_shown
+from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config
 
 N_COLUMNS = 7
 """Strategies beside each other: more have no room for their figures in a terminal of 80 columns."""
@@ -57,7 +57,7 @@ def allocate(
         raise SettingsError(f"--strategy: expected one of {', '.join(offered)}, got {strategy}; choose one of them.")
     check_cash(cash)
     held = {} if holdings is None else read_holdings(holdings)
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         defs = project.definitions
         options = dict(read_options(defs, read_config(config)).get("target_weights", {}))
         options |= {"date": date} if date else {}
@@ -82,7 +82,7 @@ def allocate(
     _print_weights(table, made.metadata)
     if trades is not None:
         _print_trades(trades, strategy)
-    console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}", soft_wrap=True)
+    console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}")
 
 
 def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:

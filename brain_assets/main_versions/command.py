@@ -6,13 +6,13 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
-from brain_assets.cli_run import event_line, hub_words, print_summary, run_years
+from brain_assets.cli_run import print_summary, run_years
 from brain_assets.errors import HubError, SettingsError, SnapshotError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.status import needs_of
-from brain_assets.graph.tasks import BAD, Event, Task
+from brain_assets.graph.tasks import BAD, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.settings import read_settings
 from brain_assets.store.hub import in_place_of
@@ -26,7 +26,6 @@ from brain_assets.terminal import (
     new_table,
     parse_years,
     read_config,
-    warnings_shown,
 )
 
 HEADS = ("loss", "of\nzero", "of the\none\nbefore", "weeks,\nthe last", "when made")
@@ -56,7 +55,7 @@ def models() -> None:
             )
     console.print(table if table.row_count else "no main version yet: brain-assets train lstm")
     for problem in problems:
-        console.print(f"[yellow]{escape(problem)}[/]", soft_wrap=True)
+        console.print(f"[yellow]{escape(problem)}[/]")
 
 
 def promote(
@@ -74,15 +73,14 @@ def promote(
     console.print(f"{family}: current is {version} (before: {before})")
     if storage.hub is None:
         return
-    with warnings_shown():
-        try:
-            storage.upload(version)
-            copy = storage.upload(MAIN_BRANCH)
-        except HubError as error:
-            console.print(f"[yellow]hub: failed: {escape(str(error))}[/]", soft_wrap=True)
-        else:
-            replaced = f", {in_place_of(copy.before)}" if copy.before else ""
-            console.print(f"hub: main of {storage.repo.repo} holds it{replaced}", soft_wrap=True)
+    try:
+        storage.upload(version)
+        copy = storage.upload(MAIN_BRANCH)
+    except HubError as error:
+        console.print(f"[yellow]hub: failed: {escape(str(error))}[/]")
+    else:
+        replaced = f", {in_place_of(copy.before)}" if copy.before else ""
+        console.print(f"hub: main of {storage.repo.repo} holds it{replaced}")
 
 
 def train(
@@ -103,7 +101,7 @@ def train(
     """
     for family in families:
         _check_family(family)
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         defs = project.definitions
         inputs = {name for family in families for name in needs_of(defs, f"{family}_model")}
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
@@ -112,25 +110,10 @@ def train(
         # without options of its own it takes those of the yearly snapshots
         own = {name: options.get(f"{name}_model") or options.get(f"{name}_snapshot", {}) for name in families}
         last = [Task(f"{name}_model", 0, {**given, "force": force}) for name, given in own.items()]
-        outcomes = run_years(job, parse_years(None, project.years), open_pool(project, instance, jobs), last, _line)
-        print_summary([outcome for outcome in outcomes if outcome.year])
+        outcomes = run_years(job, parse_years(None, project.years), open_pool(project, instance, jobs), last)
+        print_summary(outcomes)
     if any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
-
-
-def _line(made: Event) -> str:
-    """Say how a main version ended, or a year of a snapshot that was not done before."""
-    if made.year:
-        return "" if made.kind == "done" else event_line(made)
-    said = {
-        "made": f"[green]trained[/] in {made.seconds:.1f} s",
-        "reused": "[green]there already, not trained again[/]",
-        "failed": "[red]failed[/]",
-        "blocked": "[yellow]not trained[/]",
-    }
-    head = f"{made.asset} {made.metadata.get('version', '')}".strip()
-    detail = str(made.metadata.get("verdict", made.detail))
-    return f"{head} {said[made.kind]}: {escape(detail)}{hub_words(made.metadata)}"
 
 
 def _check_family(family: str) -> None:

@@ -28,7 +28,6 @@ from brain_assets.terminal import (
     parse_years,
     progress_shown,
     read_config,
-    warnings_shown,
 )
 
 prove = typer.Typer(help="Put the product, and your own changes of it, to the test.", no_args_is_help=True)
@@ -66,22 +65,21 @@ def no_lookahead(
     something looked ahead, and 2 if there is no verdict.
     """
     dates = [_read_date(text) for text in after or []]
-    with warnings_shown():
-        project = open_project(read_settings(market=market))
-        chosen = parse_years(years, project.years)[: None if years else N_YEARS]
-        settings = project.settings.model_copy(update={"last_year": chosen[-1]})
-        families = settings.families
-        options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
-        console.print(_opening(settings, {} if config else options))
-        with _folder(keep) as folder, progress_shown() as live:
+    project = open_project(read_settings(market=market))
+    chosen = parse_years(years, project.years)[: None if years else N_YEARS]
+    settings = project.settings.model_copy(update={"last_year": chosen[-1]})
+    families = settings.families
+    options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
+    console.print(_opening(settings, {} if config else options))
+    with _folder(keep) as folder, progress_shown() as live:
 
-            def on_step(words: str, seconds: float) -> None:
-                console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
-                live.say("")
+        def on_step(words: str, seconds: float) -> None:
+            console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
+            live.say("")
 
-            runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, on_step)
-            source = RecordedMarket(project.market, *runs.span)
-            results = prove_no_lookahead(source, runs, folder, dates, seed, _print_result, console.print)
+        runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, on_step)
+        source = RecordedMarket(project.market, *runs.span)
+        results = prove_no_lookahead(source, runs, folder, dates, seed, _print_result, console.print)
     _print_compared(results)
     found = {result.result for result in results}
     raise typer.Exit(1 if found & {LEAK, GUARDED} else 2 if VOID in found else 0)
@@ -117,7 +115,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def _print_result(result: LookaheadResult) -> None:
     color = {PASSED: "green", VOID: "yellow"}.get(result.result, "red")
-    console.print(f"[{color}]{escape(result.message)}[/]", soft_wrap=True)
+    console.print(f"[{color}]{escape(result.message)}[/]")
 
 
 def _print_compared(results: Sequence[LookaheadResult]) -> None:
@@ -156,11 +154,11 @@ def skill(
     Each test is made on 5 to 20 markets; a line is printed after each. All of them take an hour or more on one core.
     The exit code is 1 if a test fails.
     """
-    with progress_shown() as live, warnings_shown():
+    with progress_shown() as live:
 
         def say(line: str) -> None:
             live.say(line)
-            console.print(escape(line), soft_wrap=True)
+            console.print(escape(line))
 
         results = prove_skill(families or list(read_settings().families.by_name), quick, say)
     table = new_table("test", Column("got", justify="right"), "", Column("seconds", justify="right"))

@@ -20,7 +20,6 @@ from brain_assets.terminal import (
     new_table,
     parse_years,
     print_error,
-    warnings_shown,
 )
 
 HEADLINE = (0, 1, 2, 3, 4, 5)
@@ -40,7 +39,7 @@ def report(
 
     It is a Dagster run, so the UI has its figures too. The exit code is 1 if it failed.
     """
-    with session(market) as (project, instance), warnings_shown():
+    with session(market) as (project, instance):
         chosen = parse_years(years, project.years)
         options = {"first_year": chosen[0], "last_year": chosen[-1]}
         made = run_alone((project, instance), chosen, Task("report", 0, options))
@@ -49,9 +48,7 @@ def report(
             raise typer.Exit(1)
         _print_figures(made.metadata)
         path = parse_place(str(made.metadata["path"]))
-        console.print(
-            f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
-        )
+        console.print(f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s")
         if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
 

@@ -12,7 +12,6 @@ import pandas as pd
 from pydantic import SecretStr
 
 from brain_assets import registry
-from brain_assets.configuration import without_advice
 from brain_assets.errors import ConfigError, LookAheadError, RefusedSnapshotError, SnapshotError, SnapshotFileError
 from brain_assets.paths import DataPath, as_place
 from brain_assets.store.checks import check_identity, located
@@ -222,5 +221,6 @@ def _layout(family: str, config: Mapping[str, Any]) -> Layout:
         with _ONE_AT_A_TIME:
             layout: Layout = registry.get(family).layout(registry.get(family).read_config(config))
     except ConfigError as error:
-        raise SnapshotFileError(CONFIG, without_advice(error)) from error
+        problem = str(error).rpartition("; ")[0]  # what to do about a snapshot is said otherwise
+        raise SnapshotFileError(CONFIG, problem) from error
     return layout

@@ -137,8 +137,7 @@ class TableStore:
         path = self.path(name, year)
         if not self.check_identity():
             identity = json.dumps(self._identity, indent=2) + "\n"
-            replace_file(self.data_dir / IDENTITY_FILE, identity, unless_there=True)
-            self.check_identity()  # another process may have been faster
+            replace_file(self.data_dir / IDENTITY_FILE, identity)
         replace_file(path, encode_table(frame))
         return str(path)
 

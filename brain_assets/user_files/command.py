@@ -25,9 +25,9 @@ def check_files(
     judged = read_years(years) if years else market.years()
     found = market.check(datetime.date(judged[0], 1, 1), datetime.date(judged[-1] + 1, 1, 1))
     for line in found.lines:
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(line))
     for sentence in found.found:
-        console.print(f"[yellow]warning:[/] {escape(sentence)}", soft_wrap=True)
+        console.print(f"[yellow]warning:[/] {escape(sentence)}")
     for sentence in found.refused:
         print_error(sentence)
     if found.refused:

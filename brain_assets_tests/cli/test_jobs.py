@@ -23,7 +23,6 @@ from brain_assets_tests.backfills import (
     outcomes,
     paths_in,
     screen,
-    start,
     statuses,
 )
 from brain_assets_tests.conftest import TINY
@@ -110,18 +109,6 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
             assert {run.status.value for run in instance.get_runs()} <= {"SUCCESS", "CANCELED"}
     assert brain_assets(data, *command).returncode == 0
     assert files_of(data) == files_of(finished.data_dir)
-
-
-@pytest.mark.slow
-@pytest.mark.claim
-def test_two_backfills_at_once_make_what_one_makes(finished, tmp_path):
-    data = tmp_path / "data"
-    command = (*COMMAND, "--config", str(finished.config), "--jobs", "2")
-    one, other = (start(data, *command) for _ in range(2))
-    assert (one.wait(600), other.wait(600)) == (0, 0)
-    assert files_of(data) == files_of(finished.data_dir)
-    again = brain_assets(data, *command)
-    assert f"0 made, 0 run without change, {3 * len(ASSETS)} done before, 0 not done" in again.stdout
 
 
 @pytest.mark.slow

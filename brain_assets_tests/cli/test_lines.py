@@ -6,7 +6,16 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from brain_assets.cli_run import event_line, places_of, print_summary, refuse_warnings, run_years, skill_lines
+from brain_assets.cli_run import (
+    doubts_of,
+    event_line,
+    places_of,
+    print_summary,
+    refuse_warnings,
+    run_years,
+    skill_lines,
+)
+from brain_assets.graph.status import State, Status
 from brain_assets.graph.tasks import Event
 from brain_assets.terminal import console
 from brain_assets_tests.backfills import brain_assets, outcomes
@@ -84,22 +93,36 @@ def test_a_line_is_as_long_as_it_is_but_for_why_a_year_failed() -> None:
     assert third.endswith(" end")
 
 
-def test_symbols_that_come_late_or_go_early_are_named_in_the_line_of_their_year() -> None:
-    days = {"listed_late": ", ".join(f"S{i} 2019-02-0{i}" for i in range(1, 8)), "ended_early": "GONE 2019-06-28"}
-    line = event_line(Event("made", "raw_prices", 2019, seconds=1.0, metadata=days))
-    late = "S1 2019-02-01, S2 2019-02-02, S3 2019-02-03, S4 2019-02-04, S5 2019-02-05 and 2 more"
-    assert line.endswith(f" in 1.0 s, listed late: {late}; ended early: GONE 2019-06-28")
-    none = {"listed_late": "none", "ended_early": "none"}
-    assert event_line(Event("made", "raw_prices", 2019, seconds=1.0, metadata=none)).endswith(" in 1.0 s")
+KEPT = " in 1.0 s (other rows than before, which are kept: replaced/2019-0a.parquet)"
+STALE_FILE = "stale: prices.csv changed in 2019 (1 row)"
 
 
-@pytest.mark.parametrize("key", ["replaced_prices", "replaced"])
-def test_rows_that_were_replaced_though_no_file_had_changed_are_told_in_the_line_of_their_year(key: str) -> None:
-    forced = Event("made", "raw_prices", 2019, detail="forced", seconds=1.0, metadata={key: "replaced/2019-0a.parquet"})
-    assert event_line(forced).endswith(" in 1.0 s (other rows than before, which are kept: replaced/2019-0a.parquet)")
-    reason = "stale: prices.csv changed in 2019 (1 row)"
-    stale = Event("made", "raw_prices", 2019, detail=reason, metadata={key: "replaced/2019-0a.parquet"})
-    assert event_line(stale).endswith(f"[green]made[/] ({reason})")
+@pytest.mark.parametrize(
+    ("detail", "metadata", "end"),
+    [
+        (
+            "",
+            {"listed_late": ", ".join(f"S{i} 2019-02-0{i}" for i in range(1, 8)), "ended_early": "GONE 2019-06-28"},
+            " in 1.0 s, listed late: S1 2019-02-01, S2 2019-02-02, S3 2019-02-03, S4 2019-02-04, S5 2019-02-05 and 2 "
+            "more; ended early: GONE 2019-06-28",
+        ),
+        ("", {"listed_late": "none", "ended_early": "none"}, " in 1.0 s"),
+        ("forced", {"replaced_prices": "replaced/2019-0a.parquet"}, KEPT),
+        ("forced", {"replaced": "replaced/2019-0a.parquet"}, KEPT),
+        (STALE_FILE, {"replaced": "replaced/2019-0a.parquet"}, f" in 1.0 s ({STALE_FILE})"),
+        ("", {"neutral": "no row", "source": "none"}, " in 1.0 s, empty (source none)"),
+        (
+            "",
+            {"eval/lstm_rank_correlation": 0.02, "eval/momentum_rank_correlation": 0.1},
+            ", rank correlation LSTM +0.020",
+        ),
+        ("", {"hub": "failed", "hub_reason": "no answer"}, " in 1.0 s, [yellow]hub: failed: no answer[/]"),
+    ],
+)
+def test_the_line_of_a_year_says_what_tells_most_of_it(detail: str, metadata: dict[str, object], end: str) -> None:
+    line = event_line(Event("made", "raw_prices", 2019, detail=detail, seconds=1.0, metadata=metadata))
+    assert line.startswith("2019 raw_prices             [green]made[/] in 1.0 s")
+    assert line.endswith(end)
 
 
 def test_strict_counts_what_warned_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,3 +157,32 @@ def test_a_split_in_files_is_said_by_backfill_and_status_and_fails_the_command_o
     status = brain_assets(tmp_path / "data", "status", **market)
     assert status.returncode == 0
     assert f"raw_prices 2020: done, 1 warning: {words}" in status.stdout
+
+
+# What a report and an allocation begin with
+
+
+DONE, MISSING = Status(State.DONE), Status(State.MISSING, "not materialized")
+STALE = Status(State.STALE, "prices.csv changed in 2020 (1 row)")
+DAMAGED = Status(State.DAMAGED, "2020.parquet: its bytes do not agree with its checksum; make it again.")
+WARNED = Status(State.DONE, warnings={"beats_zero": "not so", "no_jumps": "2 closes lie far off. Look at them."})
+UNSKILLED = Status(State.DONE, warnings={"beats_zero": "its loss is above that of zero."})
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        ([], ""),
+        ([DONE, MISSING, UNSKILLED], ""),
+        ([STALE], "This rests on raw_prices[2019] stale: prices.csv changed in 2020 (1 row)."),
+        ([DONE, WARNED], "This rests on raw_prices[2020] warned: no_jumps: 2 closes lie far off."),
+        (
+            [DAMAGED, STALE, WARNED, STALE, DAMAGED],
+            "This rests on raw_prices[2019] damaged: 2020.parquet: its bytes do not agree with its checksum; make it "
+            "again; raw_prices[2020] stale: prices.csv changed in 2020 (1 row); raw_prices[2021] warned: no_jumps: 2 "
+            "closes lie far off; and 2 more, which brain-assets status names.",
+        ),
+    ],
+)
+def test_stale_damaged_and_warned_years_are_named_and_no_others(found: list[Status], line: str) -> None:
+    assert doubts_of({("raw_prices", 2019 + place): status for place, status in enumerate(found)}) == line

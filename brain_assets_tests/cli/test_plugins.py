@@ -1,16 +1,10 @@
 """Families that are not ours: what follows from their registration, and from nothing else."""
 
-from pathlib import Path
-from typing import Any
-
 import dagster as dg
 import pytest
 
-from brain_assets.errors import SettingsError
 from brain_assets.graph.build import Project, open_project
 from brain_assets.settings import read_settings
-from brain_assets_tests.backfills import brain_assets
-from brain_assets_tests.conftest import FAMILIES
 
 PLUGINS = "examples.pls_forecaster,examples.momentum_policy"
 MADE = ("pls_snapshot", "momentum_rank_policy")
@@ -47,34 +41,3 @@ def test_assets_follow_and_are_of_their_own_settings_only(projects: tuple[Projec
             assert (dg.AssetKey(needed) in known.get(dg.AssetKey(name)).parent_keys) is has
         assert project.definitions.resolve_job_def("walkforward").has_node_named(MADE[0]) is has
         assert ("pls" in (project.definitions.resources or {})["snapshot_io"].storages) is has
-
-
-def test_a_family_of_ones_own_needs_a_repo_of_its_own_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in repos((*FAMILIES, "pls")).items():
-        monkeypatch.setenv(name, value)
-    assert read_settings(storage_backend="hf").families.by_name.keys() == set(FAMILIES)
-    with pytest.raises(SettingsError, match=r"^HF_MOMENTUM_RANK_MODEL_REPO: expected a model repo each"):
-        read_settings(storage_backend="hf", plugins=PLUGINS)
-    monkeypatch.setenv("HF_MOMENTUM_RANK_MODEL_REPO", "user/momentum_rank")
-    settings = read_settings(storage_backend="hf", plugins=PLUGINS)
-    assert settings.model_repo("momentum_rank") == "user/momentum_rank"
-    assert settings.differing_variables()["HF_PLS_MODEL_REPO"] == "user/pls"
-
-
-def repos(families: Any) -> dict[str, str]:
-    return {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in families}
-
-
-@pytest.mark.parametrize(
-    ("plugin", "sentence"),
-    [
-        ("nothing_of_that_name", "expected a module that can be imported, got ModuleNotFoundError"),
-        ("json", "expected a module that registers a family, got none"),
-    ],
-)
-def test_a_broken_one_is_one_sentence_everywhere(plugin: str, sentence: str, tmp_path: Path) -> None:
-    for command in (("status",), ("models",), ("sync", "status"), ("backfill", "2019"), ("prove", "skill")):
-        done = brain_assets(tmp_path, *command, BRAIN_PLUGINS=plugin)
-        assert done.returncode == 2
-        assert done.stderr.startswith(f"error: {plugin}: {sentence}")
-        assert "\n" not in done.stderr.strip()

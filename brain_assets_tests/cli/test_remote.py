@@ -1,7 +1,6 @@
 """`brain-assets` on a bucket: what it makes on disk, byte for byte, whatever the store does meanwhile."""
 
 import os
-import re
 import shutil
 import subprocess
 import threading
@@ -148,35 +147,6 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on(s3: LoopbackS3,
     assert {said for (year, _), said in outcomes(done.stdout).items() if year == 2019} == {"done already, skipped"}
     assert_same_bytes(on_disk, s3)
     assert_all_done(driver)
-
-
-def test_a_store_that_fails_for_ever_is_one_sentence_and_what_was_done_stays(
-    s3: LoopbackS3, on_disk: Path, tmp_path: Path
-) -> None:
-    driver = Driver(tmp_path / "driver", URL)
-    with s3.faulty(lambda request: 500 if request.startswith("PUT") and "/models/lstm/" in request else None):
-        failed = driver.backfill("2019-2020", BRAIN_PLUGINS="brain_assets_tests.cli.impatient")
-    assert failed.returncode == 1
-    assert "Traceback" not in failed.stdout + failed.stderr
-    lines = [line for line in failed.stderr.splitlines() if line.startswith("error:")]
-    assert lines
-    assert all(
-        re.search(
-            r"expected a store that answers, got InternalError, made up; run again once it does: what is done stays\.$",
-            line,
-        )
-        for line in lines
-    )
-    done = driver.backfill("2019-2020")
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = outcomes(done.stdout)
-    assert all(
-        said[year, name] == "done already, skipped"
-        for year in (2019, 2020)
-        for name in ("raw_prices", "patchtst_snapshot")
-    )
-    assert all(said[year, "lstm_snapshot"].startswith("made") for year in (2019, 2020))
-    assert_same_bytes(on_disk, s3)
 
 
 def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(

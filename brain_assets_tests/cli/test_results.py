@@ -39,19 +39,14 @@ def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def cells(lines: list[str], year: str) -> dict[str, list[str]]:
     rows = [re.split(" {2,}", line.strip()) for line in lines if line.strip().startswith(f"{year} ")]
-    return {
-        row[1]: row[2:] for row in rows if row[1] != "-"
-    }  # that is the table of portfolios, of which there are none
+    return {row[1]: row[2:] for row in rows if row[1] != "–"}  # as in the table of portfolios, of which there are none
 
 
 def test_forecasters_stand_beside_yardsticks_within_80_columns(lines: list[str]) -> None:
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert not any("…" in line for line in lines)
-    table, names = (
-        year_of_forecasts(2020, 0),
-        ["LSTM", "PatchTST", "average", *(each.label for each in YARDSTICKS.values())],
-    )
-    found = cells(lines, "2020")
+    table, found = year_of_forecasts(2020, 0), cells(lines, "2020")
+    names = ["LSTM", "PatchTST", "average", *(each.label for each in YARDSTICKS.values())]
     assert list(found)[:2] == names[:2]
     assert list(found)[-4:] == names[2:]
     shape = (N_WEEKS, N_SYMBOLS)
@@ -60,15 +55,15 @@ def test_forecasters_stand_beside_yardsticks_within_80_columns(lines: list[str])
         skill = mean_skill(weekly_rank_correlation(wide[name], wide["realized"]))
         expected = [f"{skill.rank_correlation:+.3f}", f"{skill.t_statistic:+.1f}", f"{skill.smallest_detectable:.3f}"]
         assert found[label][-3:] == expected
-    assert found["LSTM"][:3] == ["-"] * 3  # there is no snapshot to tell losses of
+    assert found["LSTM"][:3] == ["–"] * 3  # there is no snapshot to tell losses of
 
 
 def test_a_year_without_models_has_yardsticks_alone_and_all_years_those_of_models(lines: list[str]) -> None:
     first = cells(lines, "2019")
-    assert first["LSTM"] == ["-"] * 6
+    assert first["LSTM"] == ["–"] * 6
     assert "average" not in first
-    assert first["4-week momentum"][0] != "-"
-    assert cells(lines, "2022")["LSTM"] == ["-"] * 6
+    assert first["4-week momentum"][0] != "–"
+    assert cells(lines, "2022")["LSTM"] == ["–"] * 6
     tables = [year_of_forecasts(2020, 0), year_of_forecasts(2021, 2).iloc[2 * N_SYMBOLS :]]
     for name, label in (("patchtst", "PatchTST"), ("momentum_12_1", "12-1 momentum")):
         wide = [

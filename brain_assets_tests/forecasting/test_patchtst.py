@@ -126,8 +126,8 @@ def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     [
         ({"patch_length": 60}, "patch_length: expected at most 59 sessions, got 60"),
         ({"n_heads": 3}, "n_heads: expected a divisor of d_model = 16, got 3"),
-        ({"d_model": 15, "n_heads": 3}, "d_model: expected an integer: .*, a multiple of 2, got 15"),
-        ({"dropout": 1.0}, "dropout: expected a finite number: at least 0, less than 1, got 1.0"),
+        ({"d_model": 15, "n_heads": 3}, "d_model: expected a multiple of 2, got 15"),
+        ({"dropout": 1.0}, "dropout: expected less than 1, got 1.0"),
     ],
 )
 def test_impossible_configurations_are_one_sentence(options: dict[str, float], sentence: str) -> None:

@@ -28,12 +28,10 @@ def trained(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 def test_train_makes_the_main_version_and_says_why_it_is_current(trained: tuple[Path, str]) -> None:
     data, output = trained
-    assert "0 made, 0 run without change, 15 done before, 0 not done" in output
+    assert "2 made, 0 run without change, 15 done before, 0 not done" in output
     for family in ("lstm", "patchtst"):
-        [line] = [line for line in output.splitlines() if line.startswith(f"{family}_model")]
-        said = (
-            rf"{family}_model ({VERSION}) trained in [0-9.]+ s: promoted as the first version; its loss [0-9.]+ is .*"
-        )
+        [line] = [line for line in output.splitlines() if line.strip().startswith(f"{family}_model")]
+        said = rf" +{family}_model +made in [0-9.]+ s, ({VERSION}): promoted as the first version; its loss .* is .*"
         found = re.fullmatch(said, line)
         assert found, line
         assert (data / "models" / family / "current").read_text().strip() == found[1]
@@ -49,7 +47,7 @@ def test_the_same_version_is_not_trained_twice(trained: tuple[Path, str], finish
     before = identities(folders)
     again = brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(finished.config))
     assert again.returncode == 0, again.stderr
-    assert "there already, not trained again: promoted as the first version" in again.stdout
+    assert "run, nothing had changed" in again.stdout
     assert identities(folders) == before
 
 
@@ -64,7 +62,7 @@ def test_missing_yearly_snapshots_are_trained_too_unless_skipped(finished: Finis
     before = identities(weights(data))
     done = brain_assets(data, "train", "lstm", "--config", str(finished.config))
     assert done.returncode == 0, done.stderr
-    assert "1 made, 0 run without change, 5 done before, 0 not done" in done.stdout
+    assert "1 made, 1 run without change, 5 done before, 0 not done" in done.stdout
     assert "2020 lstm_snapshot          made" in done.stdout
     after = identities(weights(data))
     assert set(after) - set(before) == {"lstm/snapshot-2020-12-31"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from brain_assets.cli_results import print_results
-from brain_assets.errors import StorageError, TableError
+from brain_assets.errors import TableError
 from brain_assets.paths import parse_place, read_bytes, replace_file
 from brain_assets.registry import families_of
 from brain_assets.store.tables import TableStore
@@ -50,24 +50,6 @@ def test_what_is_no_table_is_named(store: TableStore) -> None:
     ):
         with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
             read()
-
-
-def test_of_two_markets_that_come_first_one_has_the_bucket(s3: LoopbackS3) -> None:
-    """Both see an empty bucket, and both write: the claim of one is refused by the store, not overwritten."""
-    s3.latency = 0.05
-    for attempt in range(3):
-        place = s3.place(f"claim-{attempt}")
-        refused: list[str] = []
-
-        def claim(identity: dict[str, object], place: object = place, refused: list[str] = refused) -> None:
-            try:
-                TableStore(place, identity).write("raw_prices", 2019, prices_2019())  # type: ignore[arg-type]
-            except StorageError as error:
-                refused.append(str(error))
-
-        at_once(lambda: claim(SIMULATED), lambda: claim(OTHER))
-        assert len(refused) == 1
-        assert f"{place}: expected results of the market asked for" in refused[0]
 
 
 def test_two_drivers_of_one_market_both_go_on(s3: LoopbackS3) -> None:
