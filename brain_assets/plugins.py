@@ -76,9 +76,13 @@ def load_plugins(named: Sequence[str] = ()) -> dict[str, Plugin]:
 
 def join(plugins: Mapping[str, Plugin]) -> Brought:
     """Join what plug-ins bring; raises `PluginError` if two bring something of the same name."""
-    definitions = tuple(plugin.definitions for plugin in plugins.values() if plugin.definitions)
-    joined = [_join(kind, plugins) for kind in ("commands", "markets", "engines")]
-    return Brought(definitions, *joined)
+    joined: dict[str, dict[str, str]] = {"commands": {}, "markets": {}, "engines": {}}
+    for module, plugin in plugins.items():
+        for kind, names in joined.items():
+            if known := sorted(names.keys() & getattr(plugin, kind)):
+                raise PluginError(f"{module}: expected {kind} of other names, got {', '.join(known)}; rename them.")
+            names.update(getattr(plugin, kind))
+    return Brought(tuple(plugin.definitions for plugin in plugins.values() if plugin.definitions), **joined)
 
 
 def resolve(text: str) -> Any:
@@ -118,16 +122,6 @@ def blamed(text: str, expected: str, advice: str = "correct the plug-in") -> Ite
     except (Exception, SystemExit) as error:  # a script that ends the process is no module
         got = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise PluginError(f"{text}: expected {expected}, got {got}; {advice}.") from error
-
-
-def _join(kind: str, plugins: Mapping[str, Plugin]) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for module, plugin in plugins.items():
-        known = sorted(joined.keys() & getattr(plugin, kind))
-        if known:
-            raise PluginError(f"{module}: expected {kind} of other names, got {', '.join(known)}; rename them.")
-        joined |= getattr(plugin, kind)
-    return joined
 
 
 def _load(module: str) -> Plugin:

@@ -170,8 +170,7 @@ def load(module: str) -> Any:
 
 def names() -> tuple[str, ...]:
     """Name all families that are known so far: ours, whichever was imported first, and those that were asked for."""
-    _load_ours()
-    return tuple(dict.fromkeys([*(name for module in OURS for name in _registered_by(module)), *_REGISTERED]))
+    return tuple({**_ours(), **_REGISTERED})
 
 
 def families_of(named: Sequence[str] = ()) -> Families:
@@ -182,13 +181,9 @@ def families_of(named: Sequence[str] = ()) -> Families:
 def gather(plugins: Mapping[str, Plugin]) -> Families:
     """Give our families and those that plug-ins have registered.
 
-    Raises `PluginError` if a plug-in brings nothing, or a family cannot be used, as a policy that follows a forecaster
-    which is not among them.
+    Raises `PluginError` if a plug-in brings nothing, or a policy follows a forecaster that is not among them.
     """
-    _load_ours()
-    found: dict[str, Family] = {}
-    for module in OURS:
-        found |= _registered_by(module)
+    found = _ours()
     for module, plugin in plugins.items():
         own = _registered_by(module)
         if not own and plugin == Plugin():
@@ -204,9 +199,10 @@ def gather(plugins: Mapping[str, Plugin]) -> Families:
     return families
 
 
-def _load_ours() -> None:
+def _ours() -> dict[str, Family]:
     for module in OURS:
         importlib.import_module(module)
+    return {name: family for module in OURS for name, family in _registered_by(module).items()}
 
 
 def _registered_by(module: str) -> dict[str, Family]:

@@ -192,7 +192,7 @@ class Live:
             self._n_ended += 1
             if unit in self._lines:
                 self._shown.remove_task(self._lines.pop(unit))
-        elif event.kind != "waiting":
+        else:
             if unit not in self._lines:
                 self._lines[unit] = self._shown.add_task(f"{event.year or ''} {event.asset}".strip(), said="")
             if event.kind == "progress":  # which begins with family and year; they stand before it

@@ -17,7 +17,7 @@ from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.configs import RunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
-from brain_assets.graph.pictures import as_table, price_chart
+from brain_assets.graph.pictures import as_table
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, note_refusal
@@ -91,7 +91,6 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
                 "rows": {name: len(frame) for name, frame in frames.items()},
                 "market": market.name,
                 "caveat": market.caveat,
-                "prices": price_chart("bars since the last complete year", prices),
             },
             data_version=dg.DataVersion("-".join(content_hash(frame)[:16] for frame in frames.values())),
         )
@@ -141,7 +140,7 @@ def read_raw_tables(
 
 def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``target_weights``, made by the models of some yearly assets."""
-    run_config = RunConfig(WeightsRunConfig, WeightsRunConfig.__doc__)
+    run_config = RunConfig(WeightsRunConfig)
 
     @dg.asset(
         deps=[

@@ -27,4 +27,4 @@ with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):  # the l
 def definitions(project: Project) -> dg.Definitions:
     """Define the sensors."""
     raw = [asset for asset in project.yearly if asset.key.to_user_string() in RAW]
-    return dg.Definitions(sensors=[new_data_sensor(project.years, raw), downstream, failure_sensor(project.settings)])
+    return dg.Definitions(sensors=[new_data_sensor(raw), downstream, failure_sensor(project.settings)])

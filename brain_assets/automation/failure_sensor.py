@@ -24,16 +24,13 @@ def send_to_slack(text: str, webhook: SecretStr) -> str:
 
     url = webhook.get_secret_value()
     try:
-        answer = httpx2.post(url, json={"text": text}, timeout=TIMEOUT_SECONDS)
-        got = "" if answer.status_code == httpx2.codes.OK else f"status {answer.status_code}"
+        httpx2.post(url, json={"text": text}, timeout=TIMEOUT_SECONDS).raise_for_status()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # its words may hold the address
-        got = type(error).__name__
-    if not got:
-        return ""
-    return (
-        f"Slack ({urlsplit(url).hostname}): expected it to take the alert, got {got}; check BRAIN_ALERT_SLACK_WEBHOOK, "
-        "and whether it is up."
-    )
+        return (
+            f"Slack ({urlsplit(url).hostname}): expected it to take the alert, got {type(error).__name__}; check "
+            "BRAIN_ALERT_SLACK_WEBHOOK, and whether it is up."
+        )
+    return ""
 
 
 def alert_of(context: dg.RunFailureSensorContext, ui_url: str) -> str:

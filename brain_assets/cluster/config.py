@@ -18,13 +18,10 @@ class WorkerResources(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    num_cpus: float = pydantic.Field(1.0, ge=0)
-    """Cores, or a share of one. What asks for nothing at all runs on the head node."""
+    num_cpus: float = pydantic.Field(1.0, ge=0)  # or a share of one; what asks for nothing runs on the head node
     num_gpus: float = pydantic.Field(0.0, ge=0)
-    memory: int | None = pydantic.Field(None, gt=0)
-    """Bytes; None: not asked for."""
-    resources: dict[str, float] = {}
-    """Of the cluster's own kinds, such as a label of big nodes."""
+    memory: int | None = pydantic.Field(None, gt=0)  # bytes
+    resources: dict[str, float] = {}  # of the cluster's own kinds, such as a label of big nodes
 
 
 class ClusterConfig(pydantic.BaseModel):
@@ -36,18 +33,12 @@ class ClusterConfig(pydantic.BaseModel):
     """As Ray takes it: ``head:6379`` on a node, ``ray://head:10001`` elsewhere; None: ``RAY_ADDRESS``, else auto."""
     env_vars: tuple[str, ...] = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_ENDPOINT")
     """Names of variables that are handed to workers as they are here, beside the settings; none that is secret."""
-    runtime_env: dict[str, Any] = {}
-    """Of Ray, for nodes that lack the package."""
-    max_workers: int = pydantic.Field(32, ge=1)
-    """Of one command, if it has no --jobs; Ray lets those wait that there is no room for."""
-    retries: int = pydantic.Field(3, ge=0)
-    """How often a year of an asset is begun again whose worker was lost."""
-    resources: dict[str, WorkerResources] = {}
-    """By asset, else by pool (``training``, ``market``)."""
-
-    def resources_of(self, asset: str, pool: str | None) -> WorkerResources:
-        """Give what a worker asks for that makes an asset, which is in a pool or in none."""
-        return self.resources.get(asset) or self.resources.get(pool or "") or WorkerResources()
+    runtime_env: dict[str, Any] = {}  # of Ray, for nodes that lack the package
+    max_workers: int = pydantic.Field(
+        32, ge=1
+    )  # of a command without --jobs; Ray lets those wait that it has no room for
+    retries: int = pydantic.Field(3, ge=0)  # how often a year of an asset is begun again whose worker was lost
+    resources: dict[str, WorkerResources] = {}  # by asset, else by pool (training, market)
 
 
 def read_cluster_config(path: Path | None, assets: Collection[str]) -> ClusterConfig:

@@ -22,7 +22,7 @@ from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.pools import pool_of
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Said, Task
+from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Task, message_of
 from brain_assets.graph.work import Worker
 from brain_assets.plugins import require_extra
 from brain_assets.settings import read_settings
@@ -117,7 +117,8 @@ class RayPool:
         return busy
 
     def _asked_by(self, task: Task) -> WorkerResources:
-        return self._config.resources_of(task.asset, pool_of(self._job, task.asset))
+        by_name, pool_name = self._config.resources, pool_of(self._job, task.asset)
+        return by_name.get(task.asset) or by_name.get(pool_name or "") or WorkerResources()
 
     def _make_room_for(self, asked: WorkerResources) -> None:
         """Start another worker of a kind if more are wanted than start, and end one of another kind that is idle."""
@@ -158,12 +159,12 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             self._workers.remove(worker)
             self._ray.kill(worker.actor)
-            return [Lost(task, worker.name, f"its worker was lost: {_last_line(error)}")] if task else []
+            return [Lost(task, f"its worker was lost: {_last_line(error)}")] if task else []
         if isinstance(told, tuple):
             worker.told = worker.actor.listen.remote()
-            return [Said(task, *told)]
-        worker.task = worker.told = None
-        return [Lost(task, worker.name, told) if isinstance(told, str) else (task, told)]
+        else:
+            worker.task = worker.told = None
+        return [message_of(task, told)]
 
     def _started(self, worker: _Worker) -> None:
         try:

@@ -21,7 +21,6 @@ import dagster as dg
 import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.instance import patiently
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.options import takes_force
 from brain_assets.graph.pools import MARKET_POOL, pool_of
@@ -36,18 +35,10 @@ Unit = tuple[str, int]
 
 
 class Backfill:
-    """Years of assets on one instance.
+    """Years of some assets (none named: all) on one instance.
 
-    Parameters
-    ----------
-    defs : Definitions
-    instance : DagsterInstance
-    assets : sequence of str
-        Which to run; empty: all.
-    options : mapping of str to mapping
-        Asset -> its run configuration, as `brain_assets.graph.options.read_options` gives it.
-    force : bool
-        Run what is done already, and make models anew even if their fingerprint is the same.
+    `options`: asset -> its run configuration, as `brain_assets.graph.options.read_options` gives it. `force`: run what
+    is done already, and make models anew even if their fingerprint is the same.
     """
 
     def __init__(
@@ -75,7 +66,6 @@ class Backfill:
         self._lost: dict[Task, int] = {}
         self._broken: dict[Unit, Sequence[Unit]] = {}  # with what failed and broke it
         self._open: set[Unit] = set()
-        self._seconds: dict[str, float] = {}  # how long each took last; what has not ended yet may take longest
         self._reader: StatusReader | None = None
         self._stop_if_asked: Callable[[], None] = lambda: None
 
@@ -87,15 +77,8 @@ class Backfill:
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
 
-        Ctrl-C is `KeyboardInterrupt`, as ever, but raised where it does no harm: within a fraction of a second.
-
-        Parameters
-        ----------
-        years : sequence of int
-        pool : Pool
-            Stopped at the end.
-        last : sequence of Task
-            Assets without years, each run once those of the years that it is made from are done.
+        Ctrl-C is `KeyboardInterrupt`, as ever, but raised where it does no harm: within a fraction of a second. The
+        pool is stopped at the end. `last`: assets without years, each run once the years that it is made from are done.
         """
         self._waiting = dict.fromkeys((name, year) for year in years for name in self._assets)
         self._waiting |= {(task.asset, task.year): task for task in last}
@@ -103,7 +86,6 @@ class Backfill:
         with _interrupts_noted() as self._stop_if_asked:
             try:
                 close_dead_runs(self._instance)
-                yield from self._tell_waiting()
                 yield from self._decide_all()
                 while self._ready or self._running:
                     yield from self._hand_out(pool)
@@ -118,23 +100,13 @@ class Backfill:
                     end_runs_of(self._instance, pool.stop(), canceled=True)
                 close_dead_runs(self._instance)  # a worker may outlive the command before this one by a moment
 
-    def _tell_waiting(self) -> Iterator[Event]:
-        for name, year in self._waiting:
-            self._stop_if_asked()
-            if held := self._held_back_by((name, year)):
-                yield Event("waiting", name, year, detail=", ".join(f"{parent}[{when}]" for parent, when in held))
-
-    def _held_back_by(self, unit: Unit) -> list[Unit]:
-        """Give what has to come to an end before it."""
-        return [parent for parent in self._parents(*unit) if parent in self._open]
-
     def _decide_all(self) -> Iterator[Event]:
         """Decide on whatever nothing holds back: it ends here, or gets ready to be handed out."""
         for unit in list(self._waiting):
             self._stop_if_asked()
-            if self._held_back_by(unit):
+            if any(parent in self._open for parent in self._parents(*unit)):
                 continue
-            found = patiently(partial(self._decide, unit), self._stop_if_asked)
+            found = self._decide(unit)
             del self._waiting[unit]
             if isinstance(found, Event):
                 yield self._ended(found)
@@ -165,12 +137,8 @@ class Backfill:
         return [*seeds, replace(task, tags={SEEDS_TRAINED_TAG: "yes"}) if seeds else task]
 
     def _hand_out(self, pool: Pool) -> Iterator[Event]:
-        """Give to workers what there is room for: of the earliest years, first seeds, then what takes long.
-
-        So none is left with a long task while others have nothing to do. What takes equally long keeps its order.
-        """
-        took = self._seconds.get
-        self._ready.sort(key=lambda task: (task.year or math.inf, not task.seed, -took(task.asset, math.inf)))
+        """Give to workers what there is room for, the earliest years first, and of a year the seeds."""
+        self._ready.sort(key=lambda task: (task.year or math.inf, not task.seed))
         for task in list(self._ready):
             if self._must_queue(task) or not pool.has_room(task):
                 continue
@@ -199,8 +167,7 @@ class Backfill:
         del self._running[task]
         self._reader = None  # it remembers what it read
         if isinstance(message, Lost):
-            end = partial(end_runs_of, self._instance, [worker], canceled=False)
-            patiently(end, self._stop_if_asked)
+            end_runs_of(self._instance, [worker], canceled=False)
             yield from self._tried_again(message, worker, pool)
         elif not task.seed:
             yield self._ended(message[1])
@@ -219,7 +186,6 @@ class Backfill:
 
     def _ended(self, event: Event) -> Event:
         self._open.discard((event.asset, event.year))
-        self._seconds[event.asset] = event.seconds or self._seconds.get(event.asset, math.inf)
         if event.kind in BAD:
             self._broken[event.asset, event.year] = event.roots or [(event.asset, event.year)]
         return event

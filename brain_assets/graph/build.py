@@ -1,7 +1,7 @@
 """From settings to everything that Dagster is told: nothing is opened before somebody asks for it."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -48,10 +48,8 @@ Session = tuple[Project, dg.DagsterInstance]
 def open_project(settings: Settings) -> Project:
     """Open the market of some settings, and define assets, checks, jobs, sensors, schedules and resources on it.
 
-    Raises
-    ------
-    SettingsError, MarketError
-        If what the settings name does not fit together, or is not there; of plug-ins, `PluginError`.
+    Raises `SettingsError` or `MarketError` if what the settings name does not fit together, or is not there; of
+    plug-ins, `PluginError`.
     """
     opened = settings.brought.markets[settings.market]
     market = use(opened, Market, settings)  # type: ignore[type-abstract]
@@ -68,15 +66,14 @@ def open_project(settings: Settings) -> Project:
     )
     added = [use(text, dg.Definitions, project) for text in settings.brought.definitions]
     with blamed("plug-ins", "definitions that go together with ours"):
-        definitions = _tagged(dg.Definitions.merge(core, *added), {"market": settings.market})
+        definitions = dg.Definitions.merge(core, *added)
+        market_tag = {"market": settings.market}  # so that the UI says whose results these are, and finds them by it
+        with warnings.catch_warnings(category=dg.PreviewWarning, action="ignore"):  # the method is still called so
+            definitions = definitions.map_asset_specs(
+                func=lambda spec: spec.replace_attributes(tags={**spec.tags, **market_tag})
+            )
         definitions.get_repository_def()  # all are put together
     return replace(project, definitions=definitions)
-
-
-def _tagged(definitions: dg.Definitions, tags: Mapping[str, str]) -> dg.Definitions:
-    """Tag every asset, so that the UI says whose results these are, and finds them by it."""
-    with warnings.catch_warnings(category=dg.PreviewWarning, action="ignore"):  # the method is still called so
-        return definitions.map_asset_specs(func=lambda spec: spec.replace_attributes(tags={**spec.tags, **tags}))
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -88,10 +85,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 def open_session(settings: Settings, looking: bool = False) -> Iterator[Session]:
     """Open what the settings stand for, and the instance; of one that only looks none is made.
 
-    Raises
-    ------
-    StorageError
-        If the data folder is another market's, or the instance cannot be opened or its database not be written.
+    Raises `StorageError` if the data folder is another market's, or the instance cannot be opened or written.
     """
     project = open_project(settings)
     (project.definitions.resources or {})["table_io"].store.check_identity()

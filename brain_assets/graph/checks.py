@@ -13,7 +13,6 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-    AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
 
@@ -114,42 +113,22 @@ def warnings_in(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, str
     }
 
 
-def latest_warnings(
+def findings_of(
     instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], year: int
-) -> dict[str, Mapping[str, str]]:
-    """Give what the checks that warn found when they were last run for a year, by asset."""
-    keys = [key for key in graph.asset_check_keys if not graph.get(key).blocking]
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-        keys, PartitionKeyFilter(key=str(year))
-    )
+) -> dict[str, list[dg.AssetCheckEvaluation]]:
+    """Give what the checks of a year found that is not so, by asset.
+
+    A run that goes on, or died, has only planned its checks: what they found before it stands.
+    """
+    storage, of_year = instance.event_log_storage, PartitionKeyFilter(key=str(year))
+    latest = storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys), of_year)
     found: dict[str, list[dg.AssetCheckEvaluation]] = {}
-    for key, latest in records.items():
-        record = (
-            _ended(instance, key, str(year)) if latest.status is AssetCheckExecutionRecordStatus.PLANNED else latest
-        )
-        if record and record.status is AssetCheckExecutionRecordStatus.FAILED and record.evaluation:
-            found.setdefault(key.asset_key.to_user_string(), []).append(record.evaluation)
-    return {asset: warnings_in(evaluations) for asset, evaluations in found.items()}
-
-
-def failed_blocking_checks(
-    instance: dg.DagsterInstance, graph: BaseAssetGraph[Any]
-) -> dict[tuple[str, str], list[str]]:
-    """Name the blocking checks of a graph that failed when they were last run, by asset and partition."""
-    keys = [key for key in graph.asset_check_keys if graph.get(key).blocking]
-    failed: dict[tuple[str, str], list[str]] = {}
-    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
-        key, partition, status = info.check_key, info.partition_key or "", info.latest_execution_status
-        if status is AssetCheckExecutionRecordStatus.PLANNED and (record := _ended(instance, key, partition)):
-            status = record.status
-        if status is AssetCheckExecutionRecordStatus.FAILED and partition:
-            failed.setdefault((key.asset_key.to_user_string(), partition), []).append(key.name)
-    return failed
-
-
-def _ended(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str) -> AssetCheckExecutionRecord | None:
-    """Give the last execution of a check that found something: a run that goes on, or died, has only planned one."""
-    found = instance.event_log_storage.get_asset_check_execution_history(
-        key, 1, None, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES, PartitionKeyFilter(key=partition)
-    )
-    return found[0] if found else None
+    for key, record in latest.items():
+        if record.status is AssetCheckExecutionRecordStatus.PLANNED:
+            ended = COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+            records = storage.get_asset_check_execution_history(key, 1, None, ended, of_year)
+        else:
+            records = [record]
+        failed = [each.evaluation for each in records if each.status is AssetCheckExecutionRecordStatus.FAILED]
+        found.setdefault(key.asset_key.to_user_string(), []).extend(filter(None, failed))
+    return found

@@ -1,6 +1,6 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import dagster as dg
@@ -10,18 +10,15 @@ from dagster._config.errors import PostProcessingError
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.errors import ConfigError, PluginError
-from brain_assets.forecasting.average import average_entries
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.registry import Family
-
-FORCE = "Do it again even if it is there already."
 
 
 class ForceConfig(dg.Config):
     """Run configuration of an asset that keeps what it has."""
 
-    force: bool = pydantic.Field(False, description=FORCE)
+    force: bool = pydantic.Field(False, description="Do it again even if it is there already.")
 
 
 class TrainingConfig(ForceConfig):
@@ -85,9 +82,12 @@ class RunConfig(dg.Shape):
         self._initialized = False
         return self
 
-    def __init__(self, run_config: type[Any], description: str | None) -> None:
-        self._run_config = run_config
+    def __init__(
+        self, run_config: type[Any], check: Callable[[Any], object] | None = None, description: str = ""
+    ) -> None:
+        self._run_config, self._check = run_config, check
         schema: Any = run_config.to_config_schema().config_type
+        description = description or run_config.__doc__ or ""
         super().__init__(schema.fields, description=description)  # type: ignore[no-untyped-call]
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,21 +99,10 @@ class RunConfig(dg.Shape):
         return value
 
     def read(self, values: Mapping[str, Any]) -> Any:
-        """Give all that the asset is told; raises `ConfigError`."""
-        return self._run_config(**values)
-
-
-class ForecastsRunConfig(RunConfig):
-    """That of the walk-forward forecasts of some forecasters, which are all that can be averaged."""
-
-    def __init__(self, forecasters: Sequence[str]) -> None:
-        self._forecasters = forecasters
-        super().__init__(ForecastsConfig, ForecastsConfig.__doc__)
-
-    def read(self, values: Mapping[str, Any]) -> ForecastsConfig:
-        """Give all that the asset is told; raises `ConfigError`."""
-        given = ForecastsConfig(**values)
-        average_entries(given.average, self._forecasters)
+        """Give all that the asset is told; raises `ConfigError`, as `check` does of what its asset cannot do."""
+        given = self._run_config(**values)
+        if self._check is not None:
+            self._check(given)
         return given
 
 
@@ -128,7 +117,8 @@ class ModelRunConfig(RunConfig):
                 f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
                 "rename the field."
             )
-        super().__init__(type(family.Config.__name__, (family.Config, base), {}), family.Config.__doc__)
+        told = type(family.Config.__name__, (family.Config, base), {})
+        super().__init__(told, description=family.Config.__doc__ or "")
 
     def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Give the family's configuration, and all that the asset is told; raises `ConfigError`."""

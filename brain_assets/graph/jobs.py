@@ -6,7 +6,6 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
-from brain_assets.errors import ConfigError
 from brain_assets.graph.checks import with_own_checks
 
 Assets = Sequence[dg.AssetsDefinition]
@@ -15,13 +14,6 @@ RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
 
 WALKFORWARD = "walkforward"
-
-
-@dg.failure_hook
-def no_second_try(context: dg.HookContext) -> None:
-    """Let a run that failed for its configuration not be tried again: it would fail again."""
-    if isinstance(context.op_exception, ConfigError):
-        context.instance.add_run_tags(context.run_id, {MAX_RETRIES_TAG: "0"})
 
 
 def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
@@ -34,7 +26,6 @@ def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
         WALKFORWARD,
         selection=with_own_checks(yearly),
         tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
-        hooks={no_second_try},
         description="Every asset of one year in one run: choose the year as its partition. A backfill of this job runs "
         "its years one after the other. (One of chosen assets takes those between them too, or Dagster runs the first "
         "alone, and says that all went well.)",

@@ -15,10 +15,7 @@ from brain_assets.graph.tasks import Task
 def read_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Check a run configuration (``ops: <asset>: config: …``) against the jobs of its assets; gives each one's values.
 
-    Raises
-    ------
-    ConfigError
-        If an asset or a value is not known.
+    Raises `ConfigError` if an asset or a value is not known.
     """
     ops = run_config.get("ops")
     parts: dict[str, dict[str, Any]] = {WALKFORWARD: {}}

@@ -39,20 +39,8 @@ def chart(
 ) -> dg.MarkdownMetadataValue:
     """Draw the first five lines as an SVG inside Markdown, each beside its name and last value.
 
-    Of each line as many points are drawn as there is room for.
-
-    Parameters
-    ----------
-    title : str
-        To read where no picture is shown.
-    lines : mapping of str to array-like
-        Each evenly spaced from left to right; NaN is left out.
-    level : float, optional
-        Where a dashed line goes from left to right.
-    caption : str
-        Below the picture.
-    log : bool
-        Whether the vertical axis is logarithmic.
+    Each is evenly spaced from left to right, with as many points as there is room for; NaN is left out. `title`: to
+    read where no picture is shown; `level`: of a dashed line; `log`: whether the vertical axis is logarithmic.
     """
     known = {name: np.asarray(values, dtype=float) for name, values in lines.items()}
     drawn = {name: values[np.isfinite(values)] for name, values in islice(known.items(), len(COLORS))}
@@ -84,12 +72,3 @@ def _path(heights: FloatArray, n_points: int) -> str:
     points = np.column_stack([chosen * WIDTH / max(len(heights) - 1, 1), heights[chosen]]).round().astype(int)
     steps = " ".join(f"{right} {down}" for right, down in np.diff(points, axis=0))
     return f"M{points[0, 0]} {points[0, 1]}l{steps}".replace(" -", "-")
-
-
-def price_chart(title: str, prices: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw what the closes of the median symbol became, of the one that rose most and of the one that rose least."""
-    closes = prices.pivot_table(index="date", columns="symbol", values="close").ffill()
-    relative = closes / closes.bfill().iloc[0]  # each symbol's own first close; for the eye only
-    highest, lowest = str(relative.iloc[-1].idxmax()), str(relative.iloc[-1].idxmin())
-    lines = {highest: relative[highest], "median": relative.median(axis=1), lowest: relative[lowest]}
-    return chart(title, lines, 1.0, "Close over the first close, of the highest, the median and the lowest.", log=True)

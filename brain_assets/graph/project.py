@@ -20,7 +20,5 @@ class Project:
     settings: Settings
     market: Market
     years: Years
-    yearly: Sequence[dg.AssetsDefinition]
-    """The assets with a partition a year, each after what it depends on."""
-    definitions: dg.Definitions = field(default_factory=dg.Definitions)
-    """All that Dagster is told: what is yearly, and what plug-ins add."""
+    yearly: Sequence[dg.AssetsDefinition]  # with a partition a year, each after what it depends on
+    definitions: dg.Definitions = field(default_factory=dg.Definitions)  # all, with what plug-ins add

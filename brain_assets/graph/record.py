@@ -1,7 +1,7 @@
 """What a Dagster instance has on record of the years of an asset graph, and what they are not made from any more."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -10,8 +10,6 @@ import dagster as dg
 from dagster import AssetKey
 from dagster._core.definitions.data_version import UNKNOWN_DATA_VERSION, extract_data_provenance_from_entry
 from dagster._core.definitions.partitions.context import partition_loading_context
-
-from brain_assets.graph.checks import failed_blocking_checks
 
 
 class Record:
@@ -26,7 +24,6 @@ class Record:
     def __init__(self, instance: dg.DagsterInstance, graph: Any) -> None:
         self._instance, self._graph = instance, graph
         self.made = cache(self._made)
-        self.refused = cache(partial(failed_blocking_checks, instance, graph))
 
     def _made(self, name: str) -> Mapping[int, dg.EventLogRecord]:
         records = newest_materializations(self._instance, AssetKey(name))

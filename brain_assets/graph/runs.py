@@ -64,19 +64,10 @@ def is_gone(process: str) -> bool:
 
 
 def close_dead_runs(instance: dg.DagsterInstance, launched: bool = False) -> list[str]:
-    """Mark runs whose process is gone as failed.
+    """Mark runs whose process is gone as failed, and give their ids.
 
-    Parameters
-    ----------
-    instance : DagsterInstance
-    launched : bool
-        Take those too that Dagster's daemon launched, through a server on this machine. Say so only where that server
-        runs: elsewhere their process ids mean nothing.
-
-    Returns
-    -------
-    list of str
-        Run ids.
+    `launched`: take those too that Dagster's daemon launched, through a server on this machine. Say so only where that
+    server runs: elsewhere their process ids mean nothing.
     """
     closed = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):

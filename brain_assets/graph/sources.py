@@ -4,26 +4,22 @@ Each materialization of such a year records the data version that the market nam
 of each file. So rows that change while they are fetched count as changed, and are fetched once more.
 """
 
-import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from brain_assets.arrays import FloatArray
 from brain_assets.check_result import listed
-from brain_assets.errors import BrainAssetsError, MarketError
-from brain_assets.market.archive import differing_rows
+from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, ObservableMarket, Observation
-from brain_assets.market.schema import SCHEMAS
+from brain_assets.store.tables import TableStore
 
 MADE_FROM, MADE_FROM_FILES = "made_from", "made_from_files"
 """Keys of a materialization's metadata: what `brain_assets.market.base.Observation` says of the year."""
 
-CHANGED = " changed"
-"""What follows the names of files."""
 N_NAMED = 3
+"""Files that are named."""
 
 
 def look(market: Market, years: Sequence[int], in_passing: bool = False) -> Observation:
@@ -31,14 +27,17 @@ def look(market: Market, years: Sequence[int], in_passing: bool = False) -> Obse
     return market.observe(years, in_passing) if isinstance(market, ObservableMarket) else Observation()
 
 
-def recorded(found: Observation, table: str, year: int) -> dict[str, Any]:
-    """Give what a materialization records of a look before it."""
-    metadata: dict[str, Any] = {}
+def stored_year(
+    context: dg.AssetExecutionContext, market: Market, years: Years, store: TableStore
+) -> tuple[pd.DataFrame | None, bool, dict[str, Any]]:
+    """Give the stored table of a run's year, whether it is as the market has it, and what is recorded of this look."""
+    table, year = context.asset_key.to_user_string(), int(context.partition_key)
+    found, stored, metadata = look(market, years.existing()), store.find(table, year), dict[str, Any]()
     if (version := found.versions.get(table, {}).get(year)) is not None:
         metadata[MADE_FROM] = version
     if files := found.files.get(table, {}).get(year):
         metadata[MADE_FROM_FILES] = dg.MetadataValue.json(dict(files))
-    return metadata
+    return stored, stored is not None and not change(found, context.instance, table, year), metadata
 
 
 def change(found: Observation, instance: dg.DagsterInstance, table: str, year: int) -> str:
@@ -53,38 +52,6 @@ def change(found: Observation, instance: dg.DagsterInstance, table: str, year: i
         return ""
     if MADE_FROM not in before:
         return "fetched before it was final" if since else "it is not recorded what it was made from"
-    return f"{_names(before.get(MADE_FROM_FILES, {}), found.files.get(table, {}).get(year, {}))}{CHANGED}"
-
-
-def _names(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return listed(names, N_NAMED)
-
-
-def changed_rows(market: Market, table: str, year: int, stored: pd.DataFrame) -> str:
-    """Say when, and how many rows of a year of a market with files are others than those stored; empty: not known.
-
-    It reads all files. Scores of headlines are not made for that.
-    """
-    first = stored.iloc[:, 0].min().year if len(stored) else year
-    try:
-        rows = _fetch(market, table)(datetime.date(first, 1, 1), datetime.date(year + 1, 1, 1))
-    except BrainAssetsError:
-        return f" in {year}"
-    differing = differing_rows(stored, rows, SCHEMAS[table].order)
-    if differing.empty:
-        return ""
-    years = ", ".join(map(str, sorted(differing.iloc[:, 0].dt.year.unique())))
-    return f" in {years} ({len(differing):,} row{'s' if len(differing) > 1 else ''})"
-
-
-def _fetch(market: Market, table: str) -> Callable[[datetime.date, datetime.date], pd.DataFrame]:
-    if table == "raw_prices":
-        return market.prices
-    if table == "raw_fundamentals":
-        return lambda start, end: market.fundamentals(start, end).table
-    return lambda start, end: market.news_sentiment(start, end, _refuse).table
-
-
-def _refuse(titles: Sequence[str]) -> FloatArray:
-    raise MarketError(f"expected scores, got {len(titles)} headlines; score them.")
+    files, now = before.get(MADE_FROM_FILES, {}), found.files.get(table, {}).get(year, {})
+    names = sorted(name for name in files.keys() | now.keys() if files.get(name) != now.get(name))
+    return f"{listed(names, N_NAMED)} changed"

@@ -12,7 +12,7 @@ import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import dagster as dg
@@ -22,9 +22,9 @@ from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, TableError
-from brain_assets.graph.checks import latest_warnings
+from brain_assets.graph.checks import findings_of, warnings_in
 from brain_assets.graph.record import Record, parents_of
-from brain_assets.graph.sources import CHANGED, change, changed_rows, look
+from brain_assets.graph.sources import change, look
 from brain_assets.market.base import Market, Observation
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
@@ -50,10 +50,8 @@ class Status:
     """Where one year of one asset stands."""
 
     state: State
-    reason: str = ""
-    """Why it is not done, or of one that is done what there is to say."""
-    warnings: Mapping[str, str] = field(default_factory=dict)
-    """Of one that is done: what the checks that warn found, by their name."""
+    reason: str = ""  # why it is not done, or of one that is done what there is to say
+    warnings: Mapping[str, str] = field(default_factory=dict)  # of one that is done: by the name of the check
 
 
 class StatusReader:
@@ -78,17 +76,17 @@ class StatusReader:
         in_passing: bool = False,
     ) -> None:
         self._graph = defs.resolve_asset_graph() if isinstance(defs, dg.Definitions) else defs
-        self._record, self._in_passing = Record(instance, self._graph), in_passing
+        self._instance, self._in_passing = instance, in_passing
+        self._record = Record(instance, self._graph)
         resources: Mapping[str, Any] = _resources(self._graph)
         self.market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
             registry.get(family).asset: storage for family, storage in resources["snapshot_io"].storages.items()
         }
-        self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
-        self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
+        self._metadata = cache(self._read_metadata)
+        self._findings = cache(partial(findings_of, instance, self._graph))
         self._options = options or {}
-        self._instance = instance
         self._config_hashes = {
             name: hash_json(_recorded_options(storage.family, self._options.get(name, {})))
             for name, storage in (self._storages.items() if options is not None else ())
@@ -106,29 +104,9 @@ class StatusReader:
             return Status(State.MISSING, gone)
         if stale := self._stale(name, year):
             return Status(State.STALE, stale)
-        if year not in self._warnings:
-            self._warnings[year] = latest_warnings(self._instance, self._graph, year)
-        return Status(State.DONE, self._made_elsewhere(name, year), self._warnings[year].get(name, {}))
-
-    def _stale(self, name: str, year: int) -> str:
-        """Say why a year that is there is to be made again; empty: it is not."""
-        if self._other_configuration(name, year):
-            return "trained with another configuration"
-        if self._other_average(name, year):
-            return "made with another average"
-        if self._other_device(name, year):
-            return "trained on another device"
-        if changed := self._changed(name, year):
-            return changed
-        if refused := self._record.refused().get((name, str(year))):
-            return f"did not pass its checks: {', '.join(refused)}"
-        if self._lacks_seeds(name, year):
-            return "trained with fewer seeds than asked for"
-        return self._record.outdated(name, year)
-
-    def _made_elsewhere(self, name: str, year: int) -> str:
         metadata = self._metadata(name, year)
-        return other_libraries(metadata["fingerprint"]) if metadata else ""
+        reason = other_libraries(metadata["fingerprint"]) if metadata else ""
+        return Status(State.DONE, reason, warnings_in(self._findings(year).get(name, ())))
 
     @cached_property
     def source(self) -> Observation:
@@ -140,67 +118,61 @@ class StatusReader:
             warn(sentence)
         return found
 
-    def _changed(self, name: str, year: int) -> str:
-        words = change(self.source, self._instance, name, year) if name in RAW else ""
-        if words.endswith(CHANGED) and not self._in_passing:
-            words += changed_rows(self.market, name, year, self._tables.read_year(name, year))
-        return words
-
     def _gone(self, name: str, year: int) -> str:
+        """Say what is not there any more of a year that was made; empty: nothing."""
+        if name in self._storages and not self._metadata(name, year):
+            return "its folder is gone"
         if name in FOLDERS:
-            return self._gone_table(name, year)
-        return "" if name not in self._storages or self._metadata(name, year) else "its folder is gone"
+            try:
+                self._tables.read_year(name, year)
+            except DamagedTableError:
+                raise
+            except TableError:
+                return "its file cannot be read" if self._tables.exists(name, year) else "its file is gone"
+        return ""
 
-    def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
+    def _stale(self, name: str, year: int) -> str:
+        """Say why a year that is there is to be made again; empty: it is not."""
+        asked, metadata = self._options.get(name, {}), self._metadata(name, year)
+        if metadata and self._config_hashes and metadata["fingerprint"]["config"] != self._config_hashes[name]:
+            return "trained with another configuration"
+        if name == "walkforward_forecasts" and self._config_hashes and self._averaged(year) != asked.get("average"):
+            return "made with another average"
+        if metadata and asked.get("device", "auto") not in ("auto", metadata.get("device", CPU)):
+            return "trained on another device"
+        if name in RAW and (changed := change(self.source, self._instance, name, year)):
+            return changed
+        if refused := [found.check_name for found in self._findings(year).get(name, ()) if found.blocking]:
+            return f"did not pass its checks: {', '.join(refused)}"
+        if metadata and self._lacks_seeds(name, year, metadata["fingerprint"], asked):
+            return "trained with fewer seeds than asked for"
+        return self._record.outdated(name, year)
+
+    def _averaged(self, year: int) -> Any:
+        """Give the average that the forecasts of a year were asked for with."""
+        made = self._record.made("walkforward_forecasts")[year].asset_materialization
+        averaged = made.metadata.get("averaged") if made else None
+        return averaged and averaged.value
+
+    def _lacks_seeds(self, name: str, year: int, main: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+        """Tell whether another seed of a model is not there, or was not trained on the same as its fingerprint says."""
+        storage = self._storages[name]
+        recorded = _recorded_options(storage.family, asked)
+        for number in range(1, asked.get("n_seeds", 1)):
+            metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
+            if metadata is None or not stands_beside(main, recorded, number, metadata["fingerprint"]):
+                return True
+        return False
+
+    def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         """Read what a model on this machine says of itself; None: there is none. Raises `DamagedSnapshotError`."""
         if name not in self._storages:
             return None
-        if (name, year) not in self._found:
-            storage, cutoff_date = self._storages[name], cutoff_of_year(year)
-            found = storage.read_metadata(cutoff_date)
-            if found is None:
-                storage.refuse_damaged(cutoff_date)
-            self._found[name, year] = found
-        return self._found[name, year]
-
-    def _gone_table(self, name: str, year: int) -> str:
-        try:
-            self._tables.read_year(name, year)
-        except DamagedTableError:
-            raise
-        except TableError:
-            return "its file cannot be read" if self._tables.exists(name, year) else "its file is gone"
-        return ""
-
-    def _other_configuration(self, name: str, year: int) -> bool:
-        if name not in self._config_hashes:
-            return False
-        metadata = self._metadata(name, year)
-        return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
-
-    def _other_average(self, name: str, year: int) -> bool:
-        if name != "walkforward_forecasts" or not self._config_hashes:
-            return False
-        made = self._record.made(name)[year].asset_materialization
-        averaged = made.metadata.get("averaged") if made else None
-        return bool((averaged and averaged.value) != self._options.get(name, {}).get("average"))
-
-    def _other_device(self, name: str, year: int) -> bool:
-        asked = self._options.get(name, {}).get("device", "auto")
-        metadata = None if asked == "auto" else self._metadata(name, year)
-        return metadata is not None and metadata.get("device", CPU) != asked
-
-    def _lacks_seeds(self, name: str, year: int) -> bool:
-        values = self._options.get(name, {})
-        main = self._metadata(name, year) if values.get("n_seeds", 1) > 1 else None
-        if main is None:
-            return False
-        storage, recorded = self._storages[name], _recorded_options(self._storages[name].family, values)
-        for number in range(1, values["n_seeds"]):
-            metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
-            if metadata is None or not stands_beside(main["fingerprint"], recorded, number, metadata["fingerprint"]):
-                return True
-        return False
+        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
+        found = storage.read_metadata(cutoff_date)
+        if found is None:
+            storage.refuse_damaged(cutoff_date)
+        return found
 
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,67 +20,33 @@ ENDS = ("done", "made", "reused", *BAD)
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is given to a worker; each is equal to itself alone.
-
-    Attributes
-    ----------
-    asset : str
-    year : int
-        0: an asset without years.
-    options : mapping
-        The asset's run configuration.
-    reason : str
-        Why it runs.
-    seed : int
-        Number of the one seed of a policy to train, which is no run; 0: the whole asset.
-    tags : mapping
-        Of the run.
-    """
+    """What is given to a worker; each is equal to itself alone."""
 
     asset: str
-    year: int
-    options: Mapping[str, Any] = field(default_factory=dict)
-    reason: str = ""
-    seed: int = 0
-    tags: Mapping[str, str] = field(default_factory=dict)
+    year: int  # 0: an asset without years
+    options: Mapping[str, Any] = field(default_factory=dict)  # its run configuration
+    reason: str = ""  # why it runs
+    seed: int = 0  # number of the one seed of a policy to train, which is no run; 0: the whole asset
+    tags: Mapping[str, str] = field(default_factory=dict)  # of the run
 
 
 @dataclass(frozen=True)
 class Event:
     """What happened to one year of one asset.
 
-    Attributes
-    ----------
-    kind : str
-        ``waiting`` (for what `detail` names), ``begun``, ``progress`` (`detail` is a line of it); then, as the last,
-        ``done`` (was done before), ``made``, ``reused`` (run, but found with the same fingerprint or content),
-        ``failed``, or ``blocked`` (something it needs failed).
-    asset : str
-    year : int
-        0: an asset without years.
-    worker : str
-        The process that does it, ``id@machine``.
-    detail : str
-        Reason of a failure or block, or why it ran.
-    seconds : float
-        0 if it did not run.
-    metadata : mapping
-        Of the materialization, plain values only.
-    warnings : mapping of str to str
-        What the checks that warn found, by their name.
-    roots : sequence of (str, int)
-        What failed, and thereby blocks it: assets with their years.
+    Its kind is ``begun`` or ``progress``; then, as the last, ``done`` (was done before), ``made``, ``reused`` (run, but
+    found with the same fingerprint or content), ``failed``, or ``blocked`` (something it needs failed).
     """
 
     kind: str
     asset: str
-    year: int
-    worker: str = ""
-    detail: str = ""
-    seconds: float = 0.0
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    warnings: Mapping[str, str] = field(default_factory=dict)
-    roots: Sequence[tuple[str, int]] = ()
+    year: int  # 0: an asset without years
+    worker: str = ""  # the process that does it, ``id@machine``
+    detail: str = ""  # reason of a failure or block, why it ran, or a line of progress
+    seconds: float = 0.0  # 0 if it did not run
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # of the materialization, plain values only
+    warnings: Mapping[str, str] = field(default_factory=dict)  # what the checks that warn found, by their name
+    roots: Sequence[tuple[str, int]] = ()  # assets with their years that failed, and thereby block it
 
 
 class Said(NamedTuple):
@@ -95,7 +61,6 @@ class Lost(NamedTuple):
     """A task whose worker is gone, or could not reach Dagster's record."""
 
     task: Task
-    worker: str
     reason: str
 
 
@@ -107,12 +72,9 @@ Message = Said | Lost | tuple[Task, Event]
 class Pool(Protocol):
     """Workers that take tasks."""
 
-    retries: int
-    """How often a task that was lost is tried again."""
-    advice: str
-    """What to do about one that is lost again and again."""
-    words: str
-    """How many tasks it takes at a time."""
+    retries: int  # how often a task that was lost is tried again
+    advice: str  # what to do about one that is lost again and again
+    words: str  # how many tasks it takes at a time
 
     def has_room(self, task: Task) -> bool:
         """Tell whether a task may be handed over now."""
@@ -125,3 +87,10 @@ class Pool(Protocol):
 
     def stop(self) -> list[str]:
         """End all workers at once, and name those that were in the middle of a task."""
+
+
+def message_of(task: Task, told: tuple[str, int] | Event | str) -> Message:
+    """Make a message of what a worker told: a line with its level, how the task ended, or why to try it again."""
+    if isinstance(told, tuple):
+        return Said(task, *told)
+    return Lost(task, told) if isinstance(told, str) else (task, told)

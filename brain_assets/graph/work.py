@@ -28,13 +28,7 @@ class Worker:
         self._training: tuple[Task | None, SeedTraining | None] = (None, None)
 
     def do(self, task: Task, say: Say) -> Event | str:
-        """Do a task; what it says on the way goes to `say`.
-
-        Returns
-        -------
-        Event or str
-            What came of it; or, where Dagster's database failed it, a reason to try it again.
-        """
+        """Do a task; what it says on the way goes to `say`. A text is a reason to try it again: the database failed."""
         with overheard(say):
             try:
                 if task.seed:
@@ -86,7 +80,8 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
     if result.success:
         show(instance, result.run_id)
         return _made(events, task)
-    cause = failures.get(task.asset) or _run_failure(events)
+    others = [event.message for event in events if event.is_failure and event.message]
+    cause = failures.get(task.asset) or (others[0] if others else "the run ended before it")
     return Event("failed", task.asset, task.year, this_process(), cause)
 
 
@@ -99,9 +94,3 @@ def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
     checked = [event for event in of_step if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]
     warned = warnings_in(event.asset_check_evaluation_data for event in checked)
     return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)
-
-
-def _run_failure(events: Sequence[dg.DagsterEvent]) -> str:
-    """Say why a run ended before an asset that has no failure of its own."""
-    messages = [event.message for event in events if event.is_failure and event.message]
-    return messages[0] if messages else "the run ended before it"

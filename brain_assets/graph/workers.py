@@ -17,7 +17,7 @@ import dagster as dg
 
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import name_process
-from brain_assets.graph.tasks import WAIT_SECONDS, Lost, Message, Pool, Said, Task
+from brain_assets.graph.tasks import WAIT_SECONDS, Lost, Message, Pool, Task, message_of
 from brain_assets.plugins import use
 from brain_assets.settings import Settings
 
@@ -104,36 +104,24 @@ class ProcessPool:
             self._workers.remove(worker)
             code = worker.end()
             ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            return [Lost(task, worker.name, f"its worker process {ended}")] if task else []
-        if task is None or isinstance(told, tuple):
-            return [Said(task, *told)] if task else []
-        worker.task = None
-        return [Lost(task, worker.name, told) if isinstance(told, str) else (task, told)]
+            return [Lost(task, f"its worker process {ended}")] if task else []
+        if task is None:
+            return []
+        if not isinstance(told, tuple):
+            worker.task = None
+        return [message_of(task, told)]
 
 
 def open_pool(project: Project, instance: dg.DagsterInstance, jobs: int | None = None) -> Pool:
-    """Give the workers that the settings name, of this machine or another engine's.
-
-    Parameters
-    ----------
-    project : Project
-    instance : DagsterInstance
-    jobs : int, optional
-        Tasks at a time; None: as many as there are cores and memory for.
-    """
+    """Give the workers that the settings name, for so many tasks at a time; None: as many as there is room for."""
     engine = project.settings.brought.engines[project.settings.engine]
     return use(engine, Pool, project, instance, jobs)  # type: ignore[type-abstract]
 
 
 def local_pool(project: Project, _instance: dg.DagsterInstance, jobs: int | None) -> ProcessPool:
-    """Give the workers of this machine; arguments as in `open_pool`."""
-    return ProcessPool(project.settings, jobs or default_jobs())
-
-
-def default_jobs() -> int:
-    """Count the workers that this machine has cores and memory for."""
+    """Give the workers of this machine, by default as many as there are cores and memory for; see `open_pool`."""
     cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, _free_memory() // WORKER_BYTES))
+    return ProcessPool(project.settings, jobs or max(1, min(cores, _free_memory() // WORKER_BYTES)))
 
 
 def _free_memory() -> int:

@@ -23,20 +23,14 @@ SPARE_YEARS = 10
 class Years:
     """The years of a market."""
 
-    first_calendar_year: int
-    """Of the data."""
-    first: int
-    """The first partition: it holds the whole bootstrap window."""
-    last_asked: int | None
-    """The last year that is wanted, though the market may go on; None: all."""
-    definition: dg.TimeWindowPartitionsDefinition
-    """Of every asset with a partition a year."""
-    up_to_year: dg.TimeWindowPartitionMapping
-    """From a year to itself and all years before."""
+    first_calendar_year: int  # of the data
+    first: int  # the first partition: it holds the whole bootstrap window
+    last_asked: int | None  # the last year that is wanted, though the market may go on; None: all
+    definition: dg.TimeWindowPartitionsDefinition  # of every asset with a partition a year
+    up_to_year: dg.TimeWindowPartitionMapping  # from a year to itself and all years before
     previous: dg.TimeWindowPartitionMapping
     """From a year to the two before: a week that straddles New Year goes to the older of these snapshots."""
-    before: dg.TimeWindowPartitionMapping
-    """From a year to the one before, at whose end something is held."""
+    before: dg.TimeWindowPartitionMapping  # from a year to the one before, at whose end something is held
 
     @classmethod
     def of(cls, settings: Settings, market: Market) -> "Years":

@@ -82,13 +82,6 @@ def changed_shapes(old: pd.DataFrame, new: pd.DataFrame) -> int:
     return int(moved.sum())
 
 
-def differing_rows(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
-    """Give the keys of rows that one of two tables has and the other has not, or has with another value; each once."""
-    hashed = [table[list(key)].assign(row=pd.util.hash_pandas_object(table, index=False)) for table in (old, new)]
-    both = hashed[0].merge(hashed[1], on=[*key, "row"], how="outer", indicator="found_in")
-    return both.loc[both["found_in"] != "both", list(key)].drop_duplicates(ignore_index=True)
-
-
 def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(closes_before(frame)))
     return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})

@@ -77,7 +77,6 @@ class Observation(NamedTuple):
     files: Mapping[str, Mapping[int, Mapping[str, str]]] = {}
     """The same, but by the name of each file with rows of the year; empty: the market has no files."""
     sentences: Sequence[str] = ()  # what was looked at, then what could not be told, and why
-    complete_until: int | None = None  # the last year that is there whole; None: whichever the clock has completed
     final_since: Mapping[int, datetime.datetime] = {}
     """Year -> what was fetched later has the rows of this version; a year without an entry: that is not known."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.errors import LookAheadError, ProofError
-from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.checks import findings_of
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.tasks import QUIET
@@ -82,9 +82,11 @@ class GraphRuns:
         except dg.DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except dg.DagsterError as error:
-            for (name, when), checks in failed_blocking_checks(instance, job.asset_layer.asset_graph).items():
-                kind = LookAheadError if GUARDS.intersection(checks) else ProofError
-                raise kind(f"{name}[{when}]: expected its checks to pass, got {', '.join(checks)} failed") from error
+            for name, found in findings_of(instance, job.asset_layer.asset_graph, year).items():
+                if checks := [each.check_name for each in found if each.blocking]:
+                    kind = LookAheadError if GUARDS.intersection(checks) else ProofError
+                    text = f"{name}[{year}]: expected its checks to pass, got {', '.join(checks)} failed"
+                    raise kind(text) from error
             raise
         made = [event.materialization for event in result.get_asset_materialization_events()]
         return {(each.asset_key.to_user_string(), year): _shown(each, folder) for each in made}

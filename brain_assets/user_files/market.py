@@ -159,7 +159,7 @@ class FilesMarket:
         counts = ", ".join(f"{len(state.stamps)} of {raw}" for raw, state in states.items())
         n_read = sum(len(state.stamps) for raw, state in states.items() if state is not known.get(raw))
         said = f"looked at files, {counts}; {n_read or 'none'} read, new or changed since the last look."
-        return Observation(versions, files_of, [f"{self.folder}: {said}", *waits], complete_until)
+        return Observation(versions, files_of, [f"{self.folder}: {said}", *waits])
 
     def _marks(self, years: Sequence[int]) -> dict[str, dict[int, str]]:
         """Give what else than their rows the prices of each year depend on, by name: asked for, or who was a member."""

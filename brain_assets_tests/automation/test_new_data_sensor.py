@@ -12,18 +12,14 @@ import pandas as pd
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from brain_assets.automation.new_data_sensor import new_data_sensor
-from brain_assets.graph.build import build_assets
-from brain_assets.graph.years import Years
 from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
-from brain_assets_tests.conftest import END
-from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, Tables, everything
-from brain_assets_tests.graph.worlds import DEFS, EVERY, PROJECT, metadata_of, run_year, sensor, world
+from brain_assets_tests.graph.test_conditions import NOW, YEARS, Tables
+from brain_assets_tests.graph.worlds import DEFS, EVERY, run_year, sensor, world
 
 COUNTER = itertools.count()
 NEW_DATA = sensor("new_data")
@@ -132,31 +128,6 @@ def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files
     assert wanted(files.tick()) == [(2020, {"raw_prices"})]
 
 
-def test_without_a_cursor_only_what_is_not_stored_is_asked_for(filled: Files) -> None:
-    filled.cursor = None
-    assert "none read" in filled.tick()
-    filled.change(2020)
-    filled.cursor = None
-    [request] = filled.tick()
-    assert wanted([request]) == [(2020, {"raw_prices"})]
-    assert filled.run(request).success
-    filled.cursor = None
-    assert "none read" in filled.tick()
-
-
-def test_year_that_does_not_say_what_it_was_made_from_is_asked_for_and_comes_out_the_same(filled: Files) -> None:
-    before = filled.tables.read_year("raw_prices", 2020)
-    assert "none read" in filled.tick()
-    for name in RAW:
-        filled.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition="2020"))
-    [request] = filled.tick()
-    assert wanted([request]) == [(2020, set(RAW))]
-    result = filled.run(request)
-    assert [metadata_of(result, name)["reused"] for name in RAW] == [True] * 3
-    pd.testing.assert_frame_equal(filled.tables.read_year("raw_prices", 2020), before)
-    assert "none read" in filled.tick()
-
-
 def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(filled: Files) -> None:
     before = filled.tables.read_year("raw_prices", 2020)
     filled.change(2020)
@@ -169,54 +140,14 @@ def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fe
     assert (after["close"] != before["close"]).sum() == 1
     [kept] = (filled.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
     pd.testing.assert_frame_equal(pd.read_parquet(kept), before)
-    for factor in (1.03, 1 / 1.03):  # corrected, and put back, before the run that was asked for
-        filled.change(2020, factor)
-        asked = filled.tick()
-    assert "none read" not in str(asked)
     for factor in (1.03, 1 / 1.03):  # corrected so again, and put back
         filled.change(2020, factor)
         [request] = filled.tick()
         assert request.run_key is None  # under the same key, Dagster would skip the second
         assert filled.run(request).success
-
-
-def test_year_after_a_corrected_last_close_is_fetched_and_joined_to_it(filled: Files) -> None:
-    frame = pd.read_csv(filled.folder / "prices-2020.csv")
-    frame.loc[len(frame) - 1, ["high", "close"]] *= 1.01
-    filled.write("prices-2020.csv", frame)
-    requests = filled.tick()
-    assert wanted(requests) == [(2020, {"raw_prices"}), (2021, {"raw_prices"})]
-    assert all(filled.run(request).success for request in requests)
-    symbol = frame.loc[len(frame) - 1, "symbol"]
-    joined = filled.tables.read("raw_prices", YEARS).set_index(["symbol", "date"])["close"][symbol]
-    expected = FilesMarket(filled.folder).prices(joined.index[0].date(), END).set_index(["symbol", "date"])["close"]
-    pd.testing.assert_series_equal(joined, expected[symbol])
-
-
-@pytest.mark.parametrize("cursor", ["{", '{"version": 1, "handled": {}}', '{"files": {"prices.csv": ["?"]}}'])
-def test_damaged_cursor_is_said_and_begun_anew(files: Files, cursor: str, capsys: pytest.CaptureFixture[str]) -> None:
-    files.cursor = cursor
-    assert wanted(files.tick()) == [(year, set(RAW)) for year in YEARS]
-    assert "the cursor cannot be read (" in capsys.readouterr().err
-    assert "none read" in files.tick()
-
-
-class UntilThen(SimulatorMarket):
-    """What the files were when the code location was loaded."""
-
-    def last_complete_year(self) -> int:
-        return 2020
-
-
-def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
-    years = Years.of(PROJECT.settings, UntilThen())
-    assets = build_assets(years, PROJECT.settings.families)
-    loaded = new_data_sensor(years, assets[:3])
-    assert wanted(files.tick(loaded, assets)) == [(2019, set(RAW)), (2020, set(RAW))]
-    assert (
-        "the data are complete until 2021, but this code location was loaded when they were until 2020: reload it"
-        in files.tick(loaded, assets)
-    )
+    filled.change(2020)
+    filled.cursor = None  # what is not stored is asked for without it too
+    assert wanted(filled.tick()) == [(2020, {"raw_prices"})]
 
 
 def test_folder_that_is_gone_is_one_sentence_and_what_is_remembered_stays(files: Files) -> None:
@@ -253,19 +184,3 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
     assert wanted(requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]  # these scores came too early
     again, _ = ask(instance, LiveMarket(clock=lambda: due), cursor)
     assert isinstance(again, str)
-
-
-# From a changed row to all that depends on it
-
-
-def test_changed_year_goes_through_the_graph_and_no_further(filled: Files) -> None:
-    history = History(filled.instance)
-    history.fill(DOWNSTREAM, YEARS)  # all that is made from the raw tables
-    assert history.tick() == set()
-    filled.change(2020)
-    [request] = filled.tick()
-    assert filled.run(request).success
-    asked = history.follow("from changed rows")
-    assert set.union(*asked) == everything(DOWNSTREAM, (2020, 2021))
-    assert "none read" in filled.tick()
-    assert history.tick() == set()

@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.cluster import pool
 from brain_assets.cluster.config import ClusterConfig, WorkerResources, read_cluster_config, worker_environment
 from brain_assets.errors import ConfigError
-from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
+from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.tasks import Task
 from brain_assets.progress import Say
@@ -37,7 +36,7 @@ from brain_assets_tests.backfills import (
     statuses,
     write_config,
 )
-from brain_assets_tests.postgres import home_on_postgres, postgres
+from brain_assets_tests.graph.worlds import DEFS
 from brain_assets_tests.ray_nodes import Cluster, ray_cluster
 
 pytest.importorskip("ray", reason="no Ray: pip install 'brain_assets[cluster]'")
@@ -49,30 +48,24 @@ PATIENCE = 600
 
 def test_what_a_worker_asks_for_is_configured_by_asset_then_by_pool(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
-    training, policy = (
-        {"num_cpus": 2, "memory": 1_000_000_000},
-        {"num_cpus": 1, "num_gpus": 0.5, "resources": {"big": 1}},
-    )
+    training, policy = {"num_cpus": 2, "memory": 1_000_000_000}, {"num_gpus": 0.5, "resources": {"big": 1}}
     path.write_text(yaml.safe_dump({"retries": 1, "resources": {"training": training, "sac_policy": policy}}))
     config = read_cluster_config(path, ("lstm_snapshot", "sac_policy"))
     assert config.retries == 1
-    assert config.resources_of("lstm_snapshot", TRAINING_POOL) == WorkerResources(num_cpus=2, memory=1_000_000_000)
-    assert config.resources_of("sac_policy", TRAINING_POOL) == WorkerResources(
-        num_cpus=1, num_gpus=0.5, resources={"big": 1}
-    )
-    assert config.resources_of("raw_prices", MARKET_POOL) == WorkerResources()
-    assert config.resources_of("report", None) == WorkerResources(num_cpus=1)
+    workers = object.__new__(pool.RayPool)  # without a cluster
+    workers._config, workers._job = config, DEFS.resolve_job_def(WALKFORWARD)
+    assert {name: workers._asked_by(Task(name, 2019)) for name in ("lstm_snapshot", "sac_policy", "raw_prices")} == {
+        "lstm_snapshot": WorkerResources(num_cpus=2, memory=1_000_000_000),
+        "sac_policy": WorkerResources(num_gpus=0.5, resources={"big": 1}),
+        "raw_prices": WorkerResources(),
+    }
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (
-            "resources: {trainings: {num_cpus: 1}}",
-            "expected under resources names of assets, market or training, got tr",
-        ),
+        ("resources: {trainings: {num_cpus: 1}}", "expected under resources names of assets, market or training, got"),
         ("resources: {training: {num_cpus: -1}}", "training.num_cpus: Input should be greater than or equal to 0"),
-        ("adress: http://head:8265", "adress: Extra inputs are not permitted"),
         ("resources: [", "expected a YAML file, got: while parsing"),
     ],
 )
@@ -200,44 +193,6 @@ def test_a_node_that_dies_in_training_costs_that_run_and_nothing_else(tmp_path: 
         assert running.wait(PATIENCE) == 0
     assert_nothing_half(data)
     assert statuses(data / "dagster") == ["FAILURE", "SUCCESS"]
-
-
-@pytest.mark.slow
-@pytest.mark.claim
-def test_work_waits_for_a_database_that_is_restarted(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = long_training(tmp_path)
-    data, home = tmp_path / "data", home_on_postgres(tmp_path / "home")
-    with postgres() as server:
-        variables = {"RAY_ADDRESS": cluster.address, "DAGSTER_HOME": str(home), "DAGSTER_POSTGRES_URL": server.url}
-        handed = {"env_vars": ["DAGSTER_POSTGRES_URL"]}  # of a server without a password
-        variables["BRAIN_CLUSTER_CONFIG"] = str(write_config(tmp_path / "cluster.yaml", handed))
-        all_but(["ppo_policy", "backtest"], data, config, **variables)
-        running = start(data, "backfill", "2019", "--engine", "ray", "--config", str(config), **variables)
-        monkeypatch.setenv("DAGSTER_POSTGRES_URL", server.url)
-        await_training(home)
-        server.stop()
-        time.sleep(15)
-        assert running.poll() is None
-        server.start()
-        assert running.wait(PATIENCE) == 0
-        again = in_own_process(data, "backfill", "2019", "--config", str(config), **variables)
-        assert f"0 made, 0 run without change, {len(ASSETS)} done before, 0 not done" in again.stdout
-    assert_nothing_half(data)
-
-
-@pytest.mark.slow
-@pytest.mark.claim
-def test_two_drivers_are_as_two_runs_on_one_disk(tmp_path: Path, cluster: Cluster) -> None:
-    config = write_config(tmp_path / "tiny.yaml")
-    command = ("backfill", "2019", "--config", str(config))
-    local = in_own_process(tmp_path / "local", *command)
-    assert local.returncode == 0, local.stdout + local.stderr
-    one, other = (start(tmp_path / "data", *command, "--engine", "ray", RAY_ADDRESS=cluster.address) for _ in range(2))
-    assert (one.wait(PATIENCE), other.wait(PATIENCE)) == (0, 0)
-    assert files_of(tmp_path / "data") == files_of(tmp_path / "local")
-    assert_nothing_half(tmp_path / "data")
 
 
 @pytest.mark.slow

@@ -16,20 +16,24 @@ import pandas as pd
 import pytest
 import torch
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
-from upath import UPath
 
 from brain_assets.errors import ConfigError, SnapshotError
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import weekly_correlations
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
-from brain_assets.graph.assets.backtests import _record_trials
+from brain_assets.graph.checks import (
+    BACKTEST_CHECKS,
+    FORECAST_CHECKS,
+    FORECASTER_CHECKS,
+    POLICY_CHECKS,
+    PRICE_CHECKS,
+    SIGNAL_CHECKS,
+)
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.resources import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
 from brain_assets.graph.work import Worker
 from brain_assets.market.calendar import sessions_between
-from brain_assets.portfolio.backtest import BacktestResult
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth, is_top
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.progress import overheard
@@ -37,10 +41,10 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_PPO
-from brain_assets_tests.graph.test_checks import Changed
+from brain_assets_tests.graph.test_checks import Changed, evaluations
 from brain_assets_tests.graph.worlds import (
     MODELS,
-    NAMES,
+    POLICY_ASSETS,
     PROJECT,
     RAW,
     RUN_CONFIG,
@@ -51,29 +55,28 @@ from brain_assets_tests.graph.worlds import (
     run_year,
     world,
 )
-from brain_assets_tests.store.hubs import dated
 
 YEARS = (2019, 2020, 2021)
+CHECKS = {
+    "raw_prices": PRICE_CHECKS,
+    "raw_news_sentiment": SIGNAL_CHECKS,
+    "raw_fundamentals": SIGNAL_CHECKS,
+    **dict.fromkeys(SNAPSHOTS, FORECASTER_CHECKS),
+    "walkforward_forecasts": FORECAST_CHECKS,
+    **dict.fromkeys(POLICY_ASSETS, POLICY_CHECKS),
+    "backtest": BACKTEST_CHECKS,
+}
 BENCHMARKS = [name for name in benchmark_strategies((*FORECASTERS, "average")) if not is_tenth(name)]
-TWICE = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
 
 
 def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
-    """Dagster's own in-memory IO managers hand over what the same run has made; more than one seed they cannot keep."""
+    """Dagster's own in-memory IO managers hand over what the same run has made."""
     result = dg.materialize_to_memory(YEARLY, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG)
     forecasts = result.output_for_node("walkforward_forecasts")
     for family in FORECASTERS:
         assert set(forecasts[f"{family}_source"]) == {"momentum"}  # the year's own snapshot is never used on it
     assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
     assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
-    with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
-        dg.materialize_to_memory(
-            YEARLY,
-            selection=[name for name in NAMES if name not in ("sac_policy", "direct_policy", "backtest")],
-            partition_key="2019",
-            resources={"market": market},
-            run_config=TWICE,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -96,21 +99,17 @@ def after_the_first(market: SimulatorMarket, three_years: tuple, tmp_path: Path)
     return world(market, models, first), models
 
 
-def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, three_years: tuple) -> None:
-    tables = MemoryTableStore()
-    resources = build_resources(market, tables, UPath("memory://years/models"))
-    twice = {"ops": {**RUN_CONFIG["ops"], **TWICE["ops"]}}
-    for year in (2019, 2020):
-        result = run_year(year, resources, run_config=twice)
-        for name in TABLES:
-            made = tables.read_year(name, year)
-            if name == "backtest":
-                made = made[made["strategy"] != "ppo_seed_1"].reset_index(drop=True)
-            pd.testing.assert_frame_equal(made, three_years[2].read_year(name, year), check_exact=True)
-    assert metadata_of(result, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2019-12-31": "this machine"}
-    assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
-    again = run_year(2020, resources, run_config=twice)
-    assert all(metadata_of(again, name)["reused"] for name in MODELS)
+def test_every_check_is_made_for_every_year_and_carries_it(three_years: tuple) -> None:
+    for year, result in three_years[0].items():
+        found = evaluations(result)
+        assert set(found) == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
+        for (asset, name), evaluation in found.items():
+            check = CHECKS[asset][name]
+            assert (evaluation.blocking, evaluation.partition) == (check.blocks, str(year))
+            assert evaluation.passed or not check.blocks
+            assert evaluation.description
+            expected = dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN
+            assert evaluation.severity == expected
 
 
 def test_every_year_gets_the_right_window(three_years: tuple) -> None:
@@ -179,26 +178,6 @@ def test_what_is_averaged_is_configured(three_years: tuple, market: SimulatorMar
     assert "average" not in run()
     with pytest.raises(dg.DagsterInvalidConfigError, match=r"average: expected forecasters among .* got 'none'"):
         run("none")
-
-
-def test_an_asset_is_offered_the_snapshots_of_the_years_that_it_asks_for_and_older_ones(
-    market: SimulatorMarket, three_years: tuple, tmp_path: Path
-) -> None:
-    _, folder, tables = three_years
-    shutil.copytree(folder / "lstm", tmp_path / "models" / "lstm")
-    tables = copy.deepcopy(tables)
-    resources = world(market, tmp_path / "models", tables)
-    storage = resources["snapshot_io"].storages["lstm"]
-    storage.write_snapshot(dated(storage.load_snapshot(cutoff_of_year(2019)), cutoff_of_year(2017)))
-    asked = dg.build_input_context(
-        asset_key=dg.AssetKey("lstm_snapshot"),
-        asset_partitions_def=PROJECT.years.definition,
-        asset_partition_key_range=dg.PartitionKeyRange("2020", "2020"),
-    )
-    offered = resources["snapshot_io"].load_input(asked).list_candidates([])
-    assert offered == [cutoff_of_year(year) for year in (2017, 2019, 2020)]
-    run_year(2019, resources, names=["walkforward_forecasts"])  # it asks for none, as there is none before
-    assert set(tables.read_year("walkforward_forecasts", 2019)["lstm_source"]) == {"momentum"}
 
 
 def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple) -> None:
@@ -288,19 +267,10 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
     assert shown["seeds_left_out"] == "none"
     lines = {record.data["strategy"]: record.data for record in shown["strategies"].records}
-    assert list(shown)[:2] == ["strategies", "equity"]
-    columns = ["strategy", "return", "active return", "Sharpe ratio", "turnover a week", "break-even"]
-    assert [column.name for column in shown["strategies"].schema.columns] == columns
     assert float(lines["ppo"]["Sharpe ratio"]) == round(weekly.mean() / weekly.std() * 52**0.5, 2)
     assert float(lines["ppo"]["active return"].removesuffix(" pp")) == round(100 * shown["eval/ppo_active_return"], 1)
-    assert "ppo_seed_1" in lines
     assert lines["equal_weight"]["break-even"] == "–"
-    assert lines["lstm_top"]["break-even"].endswith(" bp")
-    assert [key for key in shown if key.startswith("eval/")] == [
-        f"eval/{name}_active_return" for name in ("ppo", "sac", "direct")
-    ]
-    strategies = set(tables.read_year("backtest", 2021)["strategy"])
-    assert strategies == {"ppo", "sac", "direct", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
+    assert set(traded["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
     shutil.rmtree(folders[1])
     assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_2"
     assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", *BENCHMARKS}
@@ -360,22 +330,6 @@ def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
 
 
-def test_a_trial_on_an_average_over_several_years_is_one_however_many_there_are_yet(
-    market: SimulatorMarket, three_years: tuple, tmp_path: Path
-) -> None:
-    _, folder, tables = three_years
-    storages = world(market, folder, tables)["snapshot_io"].storages
-    policy = storages["ppo"].load_snapshot(cutoff_of_year(2020))
-    config = {**policy.config, "training": {**policy.config["training"], "forecaster": "average"}}
-    result = BacktestResult(tables.read_year("backtest", 2021), {}, {"ppo": replace(policy, config=config)})
-    for year, cutoffs in ((2020, (2019,)), (2021, (2020, 2019))):
-        source = ", ".join(f"lstm snapshot-{each}-12-31" for each in cutoffs)
-        _record_trials(year, result, pd.DataFrame({"average_source": [source]}), storages, UPath(tmp_path))
-    first, second = read_trials(UPath(tmp_path))
-    assert (first.year, second.year) == (2020, 2021)
-    assert first.configuration == second.configuration
-
-
 def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trades(
     market: SimulatorMarket, three_years: tuple, tmp_path: Path
 ) -> None:
@@ -389,7 +343,6 @@ def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trad
 def test_materializations_carry_figures_and_pictures(three_years: tuple) -> None:
     results, folder, _ = three_years
     for name, key in (
-        ("raw_prices", "prices"),
         *((name, "learning_curve") for name in MODELS if name not in SNAPSHOTS[2:]),
         ("walkforward_forecasts", "rank_correlation"),
         ("backtest", "equity"),
@@ -426,7 +379,7 @@ def test_same_fingerprint_is_not_trained_again_unless_forced(
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["lstm_snapshot", "ppo_policy"])
 def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
     three_years: tuple, market: SimulatorMarket, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,20 +391,6 @@ def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
     ):
         run_year(2020, resources, names=[name], run_config=asked)
     assert not list(tmp_path.rglob("snapshot-*"))
-
-
-@pytest.mark.parametrize("name", RAW)
-def test_a_raw_year_with_one_flipped_bit_is_fetched_again(market: SimulatorMarket, tmp_path: Path, name: str) -> None:
-    tables = TableStore(tmp_path / "data", {"market": "simulator"})
-    resources = world(market, tmp_path, tables)
-    run_year(2019, resources, names=[name])
-    assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is True
-    path = tables.path(name, 2019)
-    assert isinstance(path, Path)
-    written = path.read_bytes()
-    path.write_bytes(written[:1000] + bytes([written[1000] ^ 1]) + written[1001:])
-    assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is False
-    assert path.read_bytes() == written
 
 
 def test_changed_news_train_anew_what_sees_them_and_nothing_else(
@@ -468,7 +407,9 @@ def test_changed_news_train_anew_what_sees_them_and_nothing_else(
     assert fingerprints[0] != fingerprints[1]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in RAW])
+@pytest.mark.parametrize(
+    "name", ["lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "backtest"]
+)
 def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     after_the_first: tuple[Mapping[str, Any], Path], name: str
 ) -> None:

@@ -17,12 +17,11 @@ class Pretending:
 
     retries, advice, words = 1, "look into it", "two at a time"
 
-    def __init__(self, deaths: dict[str, int], room: int = 2) -> None:
+    def __init__(self, deaths: dict[str, int]) -> None:
         self.deaths, self.handed, self._tasks, self.stopped = dict(deaths), list[str](), list[Task](), False
-        self._room = room
 
     def has_room(self, _task: Task) -> bool:
-        return len(self._tasks) < self._room
+        return len(self._tasks) < 2
 
     def submit(self, task: Task) -> str:
         self._tasks.append(task)
@@ -33,7 +32,7 @@ class Pretending:
         task = self._tasks.pop(0)
         self.deaths[task.asset] = self.deaths.get(task.asset, 0) - 1
         if self.deaths[task.asset] >= 0:
-            return [Lost(task, "1@here", "its worker process was killed by signal 9")]
+            return [Lost(task, "its worker process was killed by signal 9")]
         return [(task, Event("made", task.asset, task.year, seconds=len(task.asset)))]
 
     def stop(self) -> list[str]:
@@ -65,12 +64,9 @@ def test_what_a_dead_worker_had_is_tried_once_more_then_failed_in_a_sentence(dea
         assert ends["raw_prices", 2020].kind == ends["raw_fundamentals", 2020].kind == "made"
 
 
-def test_each_waits_for_what_it_is_made_from_and_says_so() -> None:
+def test_each_waits_for_what_it_is_made_from() -> None:
     pool = Pretending({})
     events = run(pool)
-    waiting = {(event.asset, event.year): event.detail for event in events if event.kind == "waiting"}
-    assert waiting["lstm_snapshot", 2020] == "raw_prices[2019], raw_prices[2020]"
-    assert set(waiting) == {("lstm_snapshot", 2019), ("lstm_snapshot", 2020)}
     assert pool.handed.index("lstm_snapshot[2020]") > pool.handed.index("raw_prices[2020]")
     assert [event.kind for event in events].count("begun") == len(pool.handed) == 6
 
@@ -80,10 +76,3 @@ def test_other_seeds_are_tasks_before_the_run_of_their_policy() -> None:
     run(pool, ("ppo_policy",), n_seeds=3)
     of_2019 = [task for task in pool.handed if "[2019]" in task]
     assert of_2019 == ["ppo_policy[2019] seed 1", "ppo_policy[2019] seed 2", "ppo_policy[2019]"]
-
-
-def test_what_took_longer_the_year_before_goes_first() -> None:
-    pool = Pretending({}, room=1)
-    run(pool, ("raw_prices", "raw_fundamentals", "raw_news_sentiment"))
-    of_2020 = [task for task in pool.handed if "[2020]" in task]
-    assert of_2020 == ["raw_news_sentiment[2020]", "raw_fundamentals[2020]", "raw_prices[2020]"]

@@ -5,11 +5,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import torch
 
 from brain_assets.graph.build import Project, open_project
 from brain_assets.settings import read_settings
-from brain_assets_tests.graph.worlds import RAW, metadata_of
 
 pytestmark = pytest.mark.wings
 
@@ -58,21 +56,3 @@ def test_what_follows_from_settings_is_each_projects_own(projects: dict[str, Pro
     resources = [project.definitions.resources or {} for project in projects.values()]
     folders = {each["snapshot_io"].storages["lstm"].folder for each in resources}
     assert folders == {tmp_path / name / "models" / "lstm" for name in projects}
-
-
-def test_families_of_plug_ins_are_trained_where_their_runs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU that is only said to be there: these two need none."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    plugins = "examples.pls_forecaster,examples.momentum_policy"
-    project = open_project(read_settings(market="simulator", last_year="2019", plugins=plugins, data_dir=str(tmp_path)))
-    yearly = [*RAW, "pls_snapshot", "walkforward_forecasts", "momentum_rank_policy"]
-    for names, year in ((yearly, "2019"), (["pls_model"], None)):
-        trained = [name for name in names if name.startswith(("pls", "momentum"))]
-        result = dg.materialize(
-            project.definitions.assets,
-            selection=names,
-            partition_key=year,
-            resources=dict(project.definitions.resources or {}),
-            run_config={"ops": {name: {"config": {"device": "cuda"}} for name in trained}},
-        )
-        assert [metadata_of(result, name)["device"].partition(":")[0] for name in trained] == ["cuda"] * len(trained)

@@ -10,58 +10,19 @@ import pandas as pd
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.checks import (
-    BACKTEST_CHECKS,
-    FORECAST_CHECKS,
-    FORECASTER_CHECKS,
-    POLICY_CHECKS,
-    PRICE_CHECKS,
-    SIGNAL_CHECKS,
-    SKILL,
-)
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, Event
-from brain_assets.market.base import SourcedTable
 from brain_assets.market.findings import Finding, attach
-from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import DEFS, EVERY, SNAPSHOTS, YEARLY, PoolHere, run_year, world
-
-CHECKS = {
-    "raw_prices": PRICE_CHECKS,
-    "raw_news_sentiment": SIGNAL_CHECKS,
-    "raw_fundamentals": SIGNAL_CHECKS,
-    **dict.fromkeys(SNAPSHOTS, FORECASTER_CHECKS),
-    "walkforward_forecasts": FORECAST_CHECKS,
-    "ppo_policy": POLICY_CHECKS,
-    "sac_policy": POLICY_CHECKS,
-    "direct_policy": POLICY_CHECKS,
-    "backtest": BACKTEST_CHECKS,
-}
+from brain_assets_tests.graph.worlds import DEFS, EVERY, PoolHere, run_year, world
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], Any]:
     return {
         (found.asset_key.to_user_string(), found.check_name): found for found in result.get_asset_check_evaluations()
     }
-
-
-def test_every_check_is_made_for_every_year_and_carries_it(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = world(market, tmp_path)
-    with dg.DagsterInstance.ephemeral() as instance:
-        for year in (2019, 2020):
-            found = evaluations(run_year(year, resources, instance))
-            assert set(found) == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
-            for (asset, name), evaluation in found.items():
-                check = CHECKS[asset][name]
-                assert evaluation.blocking is check.blocks
-                assert evaluation.partition == str(year)
-                assert evaluation.passed or not check.blocks
-                assert evaluation.description
-                expected = dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN
-                assert evaluation.severity == expected
 
 
 class Changed:
@@ -127,13 +88,6 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
         assert len(list((tmp_path / "raw" / "prices" / "replaced").iterdir())) == 1  # what was refused is kept
 
 
-def test_the_graph_has_these_checks() -> None:
-    declared = {(spec.asset_key.to_user_string(), spec.name) for asset in YEARLY for spec in asset.check_specs}
-    assert declared == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
-    assert all(spec.partitions_def is not None for asset in YEARLY for spec in asset.check_specs)
-    assert {name for checks in CHECKS.values() for name, check in checks.items() if not check.blocks} >= set(SKILL)
-
-
 # What warns speaks where the user is
 
 
@@ -142,66 +96,38 @@ class Doubted(Changed):
 
     silent = False
 
-    def _doubt(self, table: pd.DataFrame) -> pd.DataFrame:
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         closed = Finding(
             "rows_taken", "a.csv", "rows on days when the exchange was closed", "left out", 2019, 3, "a day"
         )
         gone = Finding("symbols_found", "BRAIN_SYMBOLS", "symbol that is in no file", first="GONE")
-        return attach(table, [] if self.silent else [closed, closed._replace(subject="b.csv", year=2020), gone])
-
-    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        return self._doubt(self._market.prices(start, end))
-
-    def news_sentiment(self, *given: Any) -> SourcedTable:
-        found = self._market.news_sentiment(*given)
-        return found._replace(table=self._doubt(found.table))
-
-    def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        found = self._market.fundamentals(start, end)
-        return found._replace(table=self._doubt(found.table))
+        findings = [closed, closed._replace(subject="b.csv", year=2020), gone]  # bars keep those of their years
+        return attach(self._market.prices(start, end), [] if self.silent else findings)
 
 
 ROWS = "a.csv: 3 rows on days when the exchange was closed, the first a day; left out."
 GONE = "BRAIN_SYMBOLS: 1 symbol that is in no file, the first GONE."
 
 
-def test_findings_warn_when_a_year_is_made_when_it_is_skipped_and_in_its_status(
-    market: SimulatorMarket, tmp_path: Path
-) -> None:
-    defs = definitions(world(Doubted(market, double), tmp_path))  # type: ignore[arg-type]
-    with dg.DagsterInstance.ephemeral() as instance:
-        made = ended(Backfill(defs, instance, RAW), defs, instance)
-        skipped = ended(Backfill(defs, instance, RAW), defs, instance)
-        reader = StatusReader(defs, instance, {})
-        states = [reader.read(name, 2019) for name in RAW]
-        never = reader.read("raw_prices", 2020)
-    made, skipped = (sorted(events, key=lambda event: RAW.index(event.asset)) for events in (made, skipped))
-    assert [(event.kind, event.asset) for event in made] == [("made", name) for name in RAW]
-    assert [(event.kind, event.asset) for event in skipped] == [("done", name) for name in RAW]
-    for event, again, state in zip(made, skipped, states, strict=True):
-        two = (
-            "" if event.asset == "raw_prices" else f" {ROWS.replace('a.csv', 'b.csv')}"
-        )  # bars keep those of their years
-        assert event.warnings == {"rows_taken": ROWS + two, "symbols_found": GONE}
-        assert again.warnings == state.warnings == event.warnings
-    assert (never.state, never.warnings) == (State.MISSING, {})
-
-
-def test_findings_are_counted_in_metadata_and_go_with_the_fetch_that_has_none(
+def test_findings_warn_when_a_year_is_made_when_it_is_skipped_and_in_its_status_until_a_fetch_has_none(
     market: SimulatorMarket, tmp_path: Path
 ) -> None:
     doubted = Doubted(market, double)
     resources = world(doubted, tmp_path)  # type: ignore[arg-type]
-    forced = {"ops": {"raw_prices": {"config": {"force": True}}}}
+    defs, forced = definitions(resources), {"ops": {"raw_prices": {"config": {"force": True}}}}
     with dg.DagsterInstance.ephemeral() as instance:
-        found = evaluations(run_year(2019, resources, instance, ["raw_prices"]))["raw_prices", "rows_taken"]
+        [made], [skipped] = (ended(Backfill(defs, instance, ["raw_prices"]), defs, instance) for _ in range(2))
+        reader = StatusReader(defs, instance, {})
+        assert (made.kind, skipped.kind) == ("made", "done")
+        expected = {"rows_taken": ROWS, "symbols_found": GONE}
+        assert made.warnings == skipped.warnings == reader.read("raw_prices", 2019).warnings == expected
+        assert reader.read("raw_prices", 2020).warnings == {}
         doubted.silent = True
         stored = evaluations(run_year(2019, resources, instance, ["raw_prices"]))["raw_prices", "rows_taken"]
         again = evaluations(run_year(2019, resources, instance, ["raw_prices"], forced))["raw_prices", "rows_taken"]
-    counted = {key: value.value for key, value in found.metadata.items()}
+    counted = {key: value.value for key, value in stored.metadata.items()}
     assert counted == {"a.csv: rows on days when the exchange was closed": 3}
-    assert (found.passed, stored.passed, again.passed) == (False, False, True)
-    assert stored.description == ROWS
+    assert (stored.description, stored.passed, again.passed) == (ROWS, False, True)
 
 
 def away(_: pd.DataFrame) -> None:

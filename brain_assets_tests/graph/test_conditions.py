@@ -26,7 +26,7 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS as WITHOUT_STORES
-from brain_assets_tests.graph.worlds import EVERY, NAMES, RAW, SNAPSHOTS
+from brain_assets_tests.graph.worlds import EVERY, NAMES, POLICY_ASSETS, RAW, SNAPSHOTS
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 YEARS = (2019, 2020, 2021)
@@ -129,19 +129,6 @@ def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> Non
     assert automated == {*DOWNSTREAM, "report"}
 
 
-def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made_and_of_nothing_without_raw_tables(
-    history: History,
-) -> None:
-    def requests() -> list[dg.RunRequest]:
-        return downstream.evaluate_tick(dg.build_sensor_context(history.instance, definitions=DEFS)).run_requests
-
-    assert requests() == []
-    history.fill(RAW, YEARS[:2])
-    first, second = requests()
-    assert (first.partition_key, second.partition_key) == ("2019", "2020")
-    assert {key.to_user_string() for key in second.asset_selection} == set(SNAPSHOTS)
-
-
 def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_first_too(history: History) -> None:
     history.fill(RAW)
     first, second, third, fourth = history.follow()
@@ -149,9 +136,9 @@ def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_f
     assert first == {*everything(SNAPSHOTS, YEARS), ("walkforward_forecasts", YEARS[0])}
     assert second == {
         *everything(("walkforward_forecasts",), YEARS[1:]),
-        *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[:1]),
+        *everything((*POLICY_ASSETS, "backtest"), YEARS[:1]),
     }
-    assert third == {*everything(("ppo_policy", "sac_policy", "direct_policy"), YEARS[1:]), ("backtest", YEARS[1])}
+    assert third == {*everything(POLICY_ASSETS, YEARS[1:]), ("backtest", YEARS[1])}
     assert fourth == everything(("backtest",), YEARS[2:])
 
 
@@ -170,7 +157,7 @@ def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None
     assert history.tick() == {
         ("lstm_snapshot", YEARS[1]),
         *everything(SNAPSHOTS[1:], YEARS[:2]),
-        *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[:1]),
+        *everything((*POLICY_ASSETS, "backtest"), YEARS[:1]),
     }
 
 
@@ -181,14 +168,6 @@ def test_changed_year_takes_with_it_what_depends_on_it_and_no_more(history: Hist
     asked = history.follow("from corrected prices")
     assert set.union(*asked) == everything(DOWNSTREAM, YEARS[1:])
     assert sum(map(len, asked)) == len(DOWNSTREAM) * len(YEARS[1:])  # each once, and then nothing more
-
-
-def test_change_before_the_first_tick_is_seen_and_stops_where_it_comes_out_the_same(history: History) -> None:
-    history.fill()
-    history.make("raw_news_sentiment", YEARS[-1], "corrected")
-    asked = history.follow()  # all that is made from it comes out as before
-    readers = [name for name in DOWNSTREAM if name != "lstm_snapshot"]  # which sees prices alone
-    assert set.union(*asked) == everything(readers, YEARS[-1:])
 
 
 def test_change_during_a_training_is_not_forgotten_when_the_training_ends(history: History) -> None:
@@ -211,9 +190,7 @@ def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(his
     assert sum(broken in found for found in asked) == 1
     waiting = {
         *everything(("walkforward_forecasts",), YEARS[2:]),  # they need that snapshot
-        *everything(
-            ("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[2:]
-        ),  # and these all earlier forecasts
+        *everything((*POLICY_ASSETS, "backtest"), YEARS[2:]),  # and these all earlier forecasts
     }
     done = everything(DOWNSTREAM, YEARS) - {broken} - waiting
     assert set.union(*asked) == done | {broken}  # the rest is done

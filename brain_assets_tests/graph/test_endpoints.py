@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
-from brain_assets_tests.conftest import FAMILIES
+from brain_assets_tests.backfills import REPOSITORY, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, YEARLY
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
@@ -36,7 +34,6 @@ TRAINED: dict[int, tuple[set[str], set[str]]] = {
     5: ({*RAW, "walkforward_forecasts", "sac_policy"}, set()),
 }
 """Number of a line -> what it makes: assets of every year, and assets without years."""
-SMALL = {"BRAIN_FIRST_YEAR": "2018", "BRAIN_BOOTSTRAP_YEARS": "2"}
 """So little data that training with the defaults takes seconds: the lines stand for themselves."""
 
 
@@ -108,66 +105,6 @@ def call(server: Server, text: str, known: dict[str, Any]) -> list[str]:
 
 
 RUNS = "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }"
-MADE = """query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
-    assetMaterializations { runId partition }
-} } }"""
-
-
-def made(server: Server) -> dict[str, list[tuple[str, str | None]]]:
-    """Give by asset the run and year of every materialization."""
-    return {
-        name: [
-            (event["runId"], event["partition"])
-            for event in server.ask(MADE, path=[name])["assetNodeOrError"]["assetMaterializations"]
-        ]
-        for name in (asset.key.to_user_string() for asset in EVERY)
-    }
-
-
-def news(server: Server, before: dict[str, list[tuple[str, str | None]]]) -> dict[str, set[str | None]]:
-    """Give by asset the years that were materialized since."""
-    return {
-        name: {year for run_id, year in events if (run_id, year) not in before[name]}
-        for name, events in made(server).items()
-        if set(events) - set(before[name])
-    }
-
-
-def expected(number: int, years: set[str]) -> dict[str, set[str | None]]:
-    yearly, alone = TRAINED[number]
-    return {**{name: {*years} for name in yearly}, **{name: {None} for name in alone}}
-
-
-def trained_files(data_dir: Path) -> dict[str, int]:
-    """Give the time of change of every model's weights."""
-    return {str(path.parent): path.stat().st_mtime_ns for path in data_dir.glob("models/*/*/weights.pt")}
-
-
-@pytest.mark.slow
-@pytest.mark.claim
-def test_every_curl_line_of_a_training_makes_what_it_says(tmp_path: Path) -> None:
-    data_dir, years = tmp_path / "data", {"2019", "2020"}
-    with serving(data_dir, "dagster", "dev", BRAIN_LAST_YEAR="2020", **SMALL) as server:
-        for number in TRAINED:
-            before, files = made(server), trained_files(data_dir)
-            answer = json.loads(run(server, COMMANDS[number]))
-            assert answer["data"]["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
-            waited = run(server, COMMANDS[6])
-            assert "COMPLETED_SUCCESS" in waited
-            assert "SUCCESS" in waited.rsplit("runsOrError", 1)[1]
-            assert news(server, before) == expected(number, years)
-            if number == 3:  # all of it was there
-                assert trained_files(data_dir) == files
-        ranges = json.loads(run(server, COMMANDS[7]))["data"]["assetNodes"][0]["assetPartitionStatuses"]["ranges"]
-        assert ranges == [{"status": "MATERIALIZED", "startKey": "2019", "endKey": "2020"}]
-        runs = server.ask(RUNS)["runsOrError"]["results"]
-        assert {entry["status"] for entry in runs} == {"SUCCESS"}
-    names = sorted(path.parent.relative_to(data_dir / "models").as_posix() for path in data_dir.rglob("weights.pt"))
-    snapshots = [f"{family}/snapshot-{year}-12-31" for family in FAMILIES for year in years]
-    assert [name for name in names if "/snapshot-" in name] == sorted(snapshots)
-    assert [name.split("-")[0] for name in names if "/v" in name] == ["lstm/v2020", "patchtst/v2020"]
-    config = json.loads((data_dir / "models" / "sac" / "snapshot-2020-12-31" / "config.json").read_text())
-    assert config["training"]["total_steps"] == 30000
 
 
 def statuses(server: Server, run_ids: list[str]) -> list[str]:
@@ -180,34 +117,7 @@ def wait_for(server: Server, run_ids: list[str], seconds: float = 600) -> None:
     assert set(statuses(server, run_ids)) == {"SUCCESS"}
 
 
-@pytest.mark.slow
-@pytest.mark.claim
-def test_every_python_call_of_a_training_makes_the_same(tmp_path: Path) -> None:
-    known: dict[str, Any] = {}
-    years = {"2019", "2020", "2021", "2022"}
-    with serving(tmp_path / "data", "dagster", "dev", BRAIN_LAST_YEAR="2022", **SMALL) as server:
-        for number in TRAINED:
-            before = made(server)
-            run_ids = call(server, CALLS[number], known)
-            assert len(run_ids) == len(years) + len(TRAINED[number][1])
-            wait_for(server, run_ids)
-            assert news(server, before) == expected(number, years)
-        found = eval(CALLS[6], known)
-        assert [status.value for status in found] == ["SUCCESS"] * len(years)
-
-
 # The Hub
-
-
-@pytest.fixture
-def hub() -> Iterator[WatchedHub]:
-    with WatchedHub() as opened:
-        yield opened
-
-
-@pytest.fixture
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return shared_backfill(tmp_path_factory)
 
 
 def hub_variables(hub: WatchedHub) -> dict[str, str]:
@@ -229,13 +139,13 @@ def launch_by_python(server: Server, number: int, known: dict[str, Any]) -> list
 @pytest.mark.slow
 @pytest.mark.parametrize("launch", [launch_by_curl, launch_by_python])
 def test_every_line_of_the_hub_does_what_the_method_did(
-    launch: Any, hub: WatchedHub, finished: Finished, tmp_path: Path
+    launch: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    data_dir = finished.copy(tmp_path)
+    data_dir = shared_backfill(tmp_path_factory).copy(tmp_path)
     folder, known = data_dir / "models" / "lstm", {}
     names = [f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)]
     original = {name: read_files(folder / name) for name in names}
-    with serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
+    with WatchedHub() as hub, serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
         wait_for(server, launch(server, 9, known))
         assert hub.files("user/lstm", "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
         wait_for(server, launch(server, 11, known))
@@ -250,7 +160,7 @@ def test_every_line_of_the_hub_does_what_the_method_did(
         assert not (folder / "snapshot-2021-12-31").exists()
         wait_for(server, launch(server, 12, known))
         assert {name: read_files(folder / name) for name in names} == original
-    assert [name for _, name in hub.repos()] == ["user/lstm"]
+        assert [name for _, name in hub.repos()] == ["user/lstm"]
 
 
 def listed(answer: Any) -> dict[str, str]:

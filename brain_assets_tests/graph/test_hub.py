@@ -78,18 +78,6 @@ def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
     assert metadata_of(again, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2020-12-31": "this machine"}
 
 
-def test_each_policy_is_said_to_be_where_it_was(
-    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
-) -> None:
-    second = {**machine(market, tmp_path, copied_hub), "table_io": world.resources["table_io"]}
-    shutil.copytree(storages_of(world.resources)["ppo"].folder, storages_of(second)["ppo"].folder)
-    before = world.table("backtest", 2021)
-    shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
-    assert shown["places"]["ppo"] == {"snapshot-2020-12-31": "this machine"}
-    assert shown["places"]["sac"] == {"snapshot-2020-12-31": "Hub user/sac"}
-    pd.testing.assert_frame_equal(world.table("backtest", 2021), before)
-
-
 def test_absent_branch_gives_way_to_the_closest_earlier_one(
     market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:

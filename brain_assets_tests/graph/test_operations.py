@@ -16,17 +16,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import TickStatus
-from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
-from requests.auth import HTTPBasicAuth
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from brain_assets.settings import Settings
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, parses
@@ -57,28 +50,10 @@ def given(name: str) -> str:
 # What lies in deploy/
 
 
-def test_the_units_are_valid(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd-analyze: apt-get install systemd")
-    for unit in UNITS:
-        text = re.sub(r"/opt/brain-assets/\.venv/bin/[\w-]+", "/bin/true", unit.read_text())
-        (tmp_path / unit.name).write_text(text)
-    paths = [str(tmp_path / unit.name) for unit in UNITS]
-    done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
-    ours = [line for line in done.stderr.splitlines() if "brain-assets" in line]
-    assert ours == []
-    broken = tmp_path / UNITS[0].name
-    broken.write_text(broken.read_text().replace("Restart=", "Retsart="))
-    seen = subprocess.run(["systemd-analyze", "verify", str(broken)], capture_output=True, text=True, check=False)
-    assert "Retsart" in seen.stderr
-
-
-def test_the_units_run_what_is_installed() -> None:
-    commands = [exec_start(unit) for unit in UNITS]
-    assert len(commands) == 3
-    for command in commands:
-        assert command[0] in {f"/opt/brain-assets/.venv/bin/{name}" for name in MODULES}
-    assert all("-h" not in command or command[command.index("-h") + 1] == "127.0.0.1" for command in commands)
+def test_the_units_run_what_is_installed_and_listen_on_this_machine_only() -> None:
+    for program, *options in (exec_start(unit) for unit in UNITS):
+        assert program in {f"/opt/brain-assets/.venv/bin/{name}" for name in MODULES}
+        assert "-h" not in options or options[options.index("-h") + 1] == "127.0.0.1"
 
 
 def test_the_variables_of_the_service_are_known() -> None:
@@ -103,15 +78,6 @@ def test_the_page_names_commands_and_files_that_there_are() -> None:
     named = set(re.findall(r"\b(?:deploy|brain_assets)/[\w./-]+\w", PAGE))
     assert len(named) > 5
     assert [name for name in sorted(named) if not (REPOSITORY / name).exists()] == []
-
-
-def test_ticks_are_kept_as_long_as_the_page_says(tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        for kind in InstigatorType:
-            days = instance.get_tick_retention_settings(kind)
-            assert days[TickStatus.SKIPPED] == 7
-            assert days[TickStatus.SUCCESS] == days[TickStatus.FAILURE] == 90
 
 
 # Running them
@@ -233,20 +199,8 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.slow
-def test_a_read_only_server_shows_all_and_starts_nothing(read_only: Server) -> None:
-    answer = read_only.ask(BACKFILL)["launchPartitionBackfill"]
-    assert answer["__typename"] == "UnauthorizedError"
-    assert len(read_only.ask("{ assetNodes { id } }")["assetNodes"]) > 9
-
-
-class Proxy(NamedTuple):
-    url: str
-    certificate: Path
-
-
 @pytest.fixture(scope="module")
-def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """nginx with the site of deploy/, another port and a certificate of its own, before the web server."""
     if shutil.which("nginx") is None or shutil.which("openssl") is None:
         pytest.skip("no nginx, or no openssl: apt-get install nginx openssl")
@@ -280,15 +234,11 @@ def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     assert checked.returncode == 0, checked.stderr
     process = subprocess.Popen([*command, "-g", "daemon off;"], start_new_session=True)
     try:
-        wait_until(lambda: _is_open(port), 20)
-        yield Proxy(f"https://127.0.0.1:{port}", folder / "cert.pem")
+        with socket.socket() as probe:
+            wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0, 20)
+        yield f"https://127.0.0.1:{port}"
     finally:
         end(process)
-
-
-def _is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 TRUSTING = ssl._create_unverified_context()
@@ -305,43 +255,16 @@ def code_of(url: str, **headers: str) -> int:
 
 
 @pytest.mark.slow
-def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: Proxy) -> None:
-    page = f"{proxy.url}/server_info"
+def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: str) -> None:
+    page = f"{proxy}/server_info"
     wrong = {"Authorization": "Basic " + base64.b64encode(b"ada:guess").decode()}
     assert code_of(page) == 401
     assert code_of(page, **wrong) == 401
     assert code_of(page, **PASSWORD) == 200
     origins = {"same-origin": 200, "none": 200, "same-site": 403, "cross-site": 403, "anything": 403}
     assert {said: code_of(page, **PASSWORD, Sec_Fetch_Site=said) for said in origins} == origins
-    assert code_of(page, **PASSWORD, Origin=proxy.url) == 200
+    assert code_of(page, **PASSWORD, Origin=proxy) == 200
     assert code_of(page, **PASSWORD, Origin="https://127.0.0.1") == 403  # another port is another origin
-
-
-@pytest.mark.slow
-def test_the_proxy_lets_the_calls_of_the_page_through_with_a_password(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = shlex.split(f"curl -s --cacert {proxy.certificate} -u ada:secret {proxy.url}/graphql")
     query = ["-H", "Content-Type: application/graphql", "-d", BACKFILL]
+    command = shlex.split(f"curl -s -k -u ada:secret {proxy}/graphql")  # what is behind the proxy is read-only
     assert "UnauthorizedError" in subprocess.run([*command, *query], capture_output=True, text=True, check=True).stdout
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(proxy.certificate))
-    host, port = proxy.url.removeprefix("https://").split(":")
-    client = DagsterGraphQLClient(host, int(port), use_https=True, auth=HTTPBasicAuth("ada", "secret"))
-    with pytest.raises(DagsterGraphQLClientError, match="UnauthorizedError"):  # the server behind is read-only
-        client.submit_job_execution("tear_sheet")
-    stranger = DagsterGraphQLClient(host, int(port), use_https=True, auth=HTTPBasicAuth("ada", "guess"))
-    with pytest.raises(DagsterGraphQLClientError, match="401"):
-        stranger.submit_job_execution("tear_sheet")
-
-
-@pytest.mark.slow
-def test_the_proxy_lets_subscriptions_through(proxy: Proxy) -> None:
-    address = proxy.url.replace("https", "wss") + "/graphql"
-    for origin in (None, proxy.url):
-        with connect(
-            address, ssl=TRUSTING, subprotocols=["graphql-ws"], additional_headers=PASSWORD, origin=origin
-        ) as socket_:
-            socket_.send('{"type": "connection_init"}')
-            assert "connection_ack" in str(socket_.recv(timeout=30))
-    with pytest.raises(InvalidStatus, match="403"):
-        connect(address, ssl=TRUSTING, additional_headers=PASSWORD, origin="https://elsewhere.example")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.check_result import format_figure
-from brain_assets.graph.pictures import COLORS, MAX_CHARACTERS, as_table, chart, plotted, price_chart
+from brain_assets.graph.pictures import COLORS, MAX_CHARACTERS, as_table, chart, plotted
 
 
 def svg(picture: dg.MarkdownMetadataValue) -> str:
@@ -33,12 +33,6 @@ def test_a_chart_is_short_enough_to_be_shown_without_a_click(n_lines: int) -> No
     assert len(str(picture.value)) <= MAX_CHARACTERS
     assert svg(picture).count("&lt;family&gt;") == min(n_lines, len(COLORS))
     assert len(re.findall("[- ]", svg(picture).split("stroke='teal'")[0].split("d='")[-1])) > 12  # several points each
-
-
-def test_prices_are_those_of_the_highest_the_median_and_the_lowest_symbol() -> None:
-    days = np.repeat(pd.date_range("2020-01-06", periods=2), 3)
-    prices = pd.DataFrame({"date": days, "symbol": list("ABCABC"), "close": [1.0, 2, 3, 4, 2, 2]})
-    assert re.findall(">([^<>]+)</text>", svg(price_chart("prices", prices))) == ["A 4", "median 1", "C 0.667"]
 
 
 def test_nothing_known_is_said() -> None:

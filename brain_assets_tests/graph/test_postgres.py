@@ -63,5 +63,5 @@ def test_a_server_that_is_down_is_one_sentence(tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert "Traceback" not in failed.stderr
     last = failed.stderr.splitlines()[-1]
-    assert last.startswith(f"error: {home}/dagster.yaml: expected a database server that answers, got: ")
+    assert last.startswith(f"error: {home}: expected Dagster's record, got: ")
     assert "Connection refused" in last

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from brain_assets.errors import SettingsError
 from brain_assets.live.market import LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.prove.perturbation import RecordedMarket
@@ -13,7 +14,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
-from brain_assets_tests.graph.worlds import Listening, metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 
 SIGNALS = ("raw_fundamentals", "raw_news_sentiment")
@@ -40,18 +41,6 @@ def folder(market: SimulatorMarket, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_market_is_given_the_scorer_of_the_configuration(tmp_path: Path) -> None:
-    market, config = Listening(), {"model": "mine", "batch_size": 7}
-    run_year(
-        2019,
-        world(market, tmp_path / "models"),
-        names=["raw_news_sentiment"],
-        run_config={"ops": {"raw_news_sentiment": {"config": config}}},
-    )
-    cache = tmp_path / "cache" / "headlines"
-    assert (market.scorer.model, market.scorer.batch_size, market.scorer.cache) == ("mine", 7, cache)
-
-
 def test_headlines_are_scored_by_the_classifier_of_the_configuration(folder: Path, tmp_path: Path) -> None:
     model = tmp_path / "classifier"
     save_model(model)
@@ -72,16 +61,6 @@ def test_headlines_are_scored_by_the_classifier_of_the_configuration(folder: Pat
     assert len(pd.read_parquet(kept)) == 2  # each distinct headline of the year once
 
 
-def test_a_classifier_that_cannot_be_had_is_one_sentence(folder: Path, tmp_path: Path) -> None:
-    resources = world(FilesMarket(folder), tmp_path / "models")
-    config = {"ops": {"raw_news_sentiment": {"config": {"model": str(tmp_path / "none")}}}}
-    result = run_year(2019, resources, names=["raw_news_sentiment"], run_config=config, raise_on_error=False)
-    assert not result.success
-    [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert failure.step_failure_data.error.cause is not None
-    assert str(tmp_path / "none") in failure.step_failure_data.error.cause.message
-
-
 def test_a_market_without_news_and_fundamentals_says_so(tmp_path: Path) -> None:
     resources = world(SampleMarket(), tmp_path)
     result = run_year(2019, resources, names=SIGNALS)
@@ -93,13 +72,12 @@ def test_a_market_without_news_and_fundamentals_says_so(tmp_path: Path) -> None:
 
 
 def test_live_fundamentals_without_an_identity_are_one_sentence_and_can_be_left_out(tmp_path: Path) -> None:
-    failed = run_year(2019, world(LiveMarket(("AAPL",)), tmp_path), names=["raw_fundamentals"], raise_on_error=False)
-    [failure] = [event for event in failed.all_events if event.is_step_failure]
-    assert "BRAIN_EDGAR_IDENTITY: expected who asks SEC EDGAR" in str(failure.step_failure_data.error)
-    market = LiveMarket(("AAPL",), edgar_identity="none")
-    done = run_year(2019, world(market, tmp_path), names=SIGNALS)
-    assert metadata_of(done, "raw_fundamentals")["source"] == "none: BRAIN_EDGAR_IDENTITY is none"
-    assert metadata_of(done, "raw_news_sentiment")["source"] == "none: BRAIN_FILES_DIR is not set"
+    year = datetime.date(2019, 1, 1), datetime.date(2020, 1, 1)
+    with pytest.raises(SettingsError, match="BRAIN_EDGAR_IDENTITY: expected who asks SEC EDGAR"):
+        LiveMarket(("AAPL",)).fundamentals(*year)
+    left_out = LiveMarket(("AAPL",), edgar_identity="none").fundamentals(*year)
+    assert left_out.table.empty
+    assert left_out[1] == "none: BRAIN_EDGAR_IDENTITY is none"
 
 
 @pytest.mark.slow

@@ -64,10 +64,3 @@ def test_weights_of_features_are_shown_over_the_years_that_are_there(
     picture = unquote(metadata["heaviest_features"].value)
     assert all(f">{name} {weights[2020][name]:.3g}<" in picture for name in list(lines)[:5])
     assert "2019 to 2020" in picture
-
-
-def test_a_family_without_weights_of_features_shows_none(
-    panel: PricePanel, tiny_lstm: LstmConfig, tmp_path: Path
-) -> None:
-    made = train_snapshot("lstm", panel, datetime.date(2018, 12, 31), tiny_lstm, MADE_UP)
-    assert feature_weights_metadata(SnapshotLocalStorage("lstm", tmp_path), made) == {}

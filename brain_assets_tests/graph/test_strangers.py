@@ -90,16 +90,3 @@ def test_models_of_a_gpu_say_so_and_are_found_again(world: World) -> None:
         for name in options:
             shown = metadata_of(result, name)
             assert (shown["device"], shown["reused"]) == ("cuda", reused)
-
-
-def test_a_policy_that_stays_at_equal_weight_is_told(world: World) -> None:
-    result = world.run(2019, "walkforward_forecasts", "steady_policy")
-    found = check(result, "not_degenerate")
-    assert found.passed  # nothing speaks for a tilt: 2016 to 2019 have no forecast but momentum
-    assert found.description == "its targets are 0.0% of the value away from equal weight"
-    assert check(result, "weights_keep_rules").passed
-    lines = {
-        line.data["figure"]: line.data["value"]
-        for line in metadata_of(result, "steady_policy")["training_weeks"].records
-    }
-    assert lines["logits at a bound"] == "0.0%"

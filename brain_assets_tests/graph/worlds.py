@@ -12,7 +12,7 @@ from brain_assets.graph.build import open_project
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import QUIET, Event, Lost, Message, Task
+from brain_assets.graph.tasks import QUIET, Event, Message, Task, message_of
 from brain_assets.graph.work import Worker, execute
 from brain_assets.market.base import Market, SourcedTable
 from brain_assets.plugins import Plugin
@@ -109,8 +109,7 @@ class PoolHere:
     def wait(self) -> list[Message]:
         assert self._task is not None
         task, self._task = self._task, None
-        told = self._do(task)
-        return [Lost(task, this_process(), told) if isinstance(told, str) else (task, told)]
+        return [message_of(task, self._do(task))]
 
     def stop(self) -> list[str]:
         return []

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.check_result import format_figure
-from brain_assets.forecasting.average import families_in
+from brain_assets.forecasting.average import average_entries, families_in
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import (
@@ -20,7 +20,7 @@ from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
-from brain_assets.graph.configs import ForecastsRunConfig
+from brain_assets.graph.configs import ForecastsConfig, RunConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.pools import TRAINING_POOL
@@ -38,7 +38,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
 
-    run_config = ForecastsRunConfig(families)
+    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families))
 
     @yearly_table(
         "walkforward_forecasts",

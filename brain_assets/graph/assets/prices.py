@@ -10,10 +10,10 @@ from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
 from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.pictures import as_table, price_chart
+from brain_assets.graph.pictures import as_table
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
-from brain_assets.graph.sources import change, look, recorded
+from brain_assets.graph.sources import stored_year
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import changed_returns, changed_shapes, closes_before, fetch_prices
 from brain_assets.market.base import Market
@@ -44,14 +44,11 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         year = int(context.partition_key)
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
-        source = look(market, years.existing())
-        # the picture comes first
-        metadata: Metadata = {"prices": "", "reused": False, **recorded(source, "raw_prices", year)}
         store = TableIOManager.of(table_io).store
-        old = store.find("raw_prices", year)
+        old, is_current, looked = stored_year(context, market, years, store)
+        metadata: Metadata = {"reused": False, **looked}
         refused = old is not None and blocked(PRICE_CHECKS, table_verdicts("raw_prices", old, scheduled))
-        is_asked = config.force or bool(change(source, context.instance, "raw_prices", year))
-        if old is not None and not is_asked and not refused:
+        if old is not None and is_current and not config.force and not refused:
             prices, metadata["reused"] = old, True
         else:
             prices = fetch_prices(market, start, end, overlap=year > years.first)
@@ -76,7 +73,6 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
             "last_date": f"{prices['date'].max():%Y-%m-%d}",
             "sessions": f"{len(scheduled) - len(missing)} of {len(scheduled)}",
             "sessions_without_a_bar": ", ".join(map(str, missing[:20])) or "none",
-            "prices": price_chart(f"raw_prices {year}", prices),
         }
         if members := describe_members(prices):
             metadata["universe"] = members

@@ -10,9 +10,9 @@ from brain_assets.graph.checks import SIGNAL_CHECKS, check_results
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig, RunConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pools import MARKET_POOL
-from brain_assets.graph.sources import change, look, recorded
+from brain_assets.graph.sources import stored_year
 from brain_assets.graph.years import Years
-from brain_assets.market.base import FILED_BEFORE, Market, Observation, SourcedTable
+from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
 from brain_assets.market.findings import finding_verdicts
 from brain_assets.store.tables import TableStore, content_hash
@@ -20,7 +20,7 @@ from brain_assets.store.tables import TableStore, content_hash
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
-    run_config = RunConfig(NewsRunConfig, NewsRunConfig.__doc__)
+    run_config = RunConfig(NewsRunConfig)
 
     @yearly_table(
         "raw_news_sentiment",
@@ -47,8 +47,7 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
             scorer = FinBertScorer(config.model, config.batch_size, TableIOManager.of(table_io).headline_cache)
             return market.news_sentiment(*years.window(int(context.partition_key)), scorer)
 
-        source = look(market, years.existing())
-        return _fetch_once(context, config, source, TableIOManager.of(table_io).store, fetch)
+        return _fetch_once(context, config, market, years, TableIOManager.of(table_io).store, fetch)
 
     return raw_news_sentiment
 
@@ -73,8 +72,7 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         if int(context.partition_key) == years.first:
             start -= FILED_BEFORE
         store = TableIOManager.of(table_io).store
-        source = look(market, years.existing())
-        return _fetch_once(context, config, source, store, lambda: market.fundamentals(start, end))
+        return _fetch_once(context, config, market, years, store, lambda: market.fundamentals(start, end))
 
     return raw_fundamentals
 
@@ -82,15 +80,15 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
 def _fetch_once(
     context: dg.AssetExecutionContext,
     config: ForceConfig,
-    source: Observation,
+    market: Market,
+    years: Years,
     store: TableStore,
     fetch: Callable[[], SourcedTable],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there as its market has it; else fetch it. Other rows than before are kept beside it."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
-    old = store.find(name, year)
-    metadata = recorded(source, name, year)
-    if old is not None and not config.force and not change(source, context.instance, name, year):
+    old, is_current, metadata = stored_year(context, market, years, store)
+    if old is not None and is_current and not config.force:
         table, metadata["reused"] = old, True
     else:
         table, origin, missing = fetch()
