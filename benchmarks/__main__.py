@@ -100,11 +100,8 @@ def main() -> None:
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()
-    for label, requests, seconds, reach in (
-        ("sync status of 40 snapshots, requests of one family", figures.status_requests, figures.status, "2"),
-        ("… where what it remembers is lost", figures.cold_status_requests, figures.cold_status, ""),
-    ):
-        add(label, f"{requests} ({seconds:.1f} s)", "", "", reach)
+    label = "sync status of 40 snapshots, requests of one family"
+    add(label, f"{figures.status_requests} ({figures.status:.1f} s)", "", "", "")
     reached = {2: "1.5x", 8: "3x"}
     for label, ours, plain, reach in (
         ("sync pull of 40 snapshots, 50 ms latency; plain: one at a time", figures.pull, figures.plain_pull, "4x"),

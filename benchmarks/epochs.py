@@ -25,10 +25,16 @@ import numpy as np
 from brain_assets import registry
 from brain_assets.device import repeatable
 from brain_assets.forecasting import forecaster
-from brain_assets.forecasting.features import fit_scaler, scale_features, split_weeks, training_target
+from brain_assets.forecasting.features import (
+    WindowIndex,
+    Windows,
+    fit_scaler,
+    scale_features,
+    split_weeks,
+    training_target,
+)
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster
-from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.calendar import years_of
 from brain_assets.market.prices import PRICE_FIELDS, PricePanel
 from brain_assets.market.signals import add_signals

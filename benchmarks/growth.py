@@ -51,8 +51,7 @@ N_TAUGHT = 8
 IMPORTS = (
     "brain_assets.definitions",
     "brain_assets.forecasting.patchtst",
-    "brain_assets.portfolio.sb3_ppo",
-    "brain_assets.portfolio.sb3_sac",
+    "brain_assets.portfolio.training",
     "cvxpy",
     "matplotlib.figure",
     "pyarrow.parquet",

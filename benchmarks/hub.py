@@ -42,8 +42,6 @@ class HubFigures:
     ----------
     status, status_requests
         ``brain-assets sync status`` of one family, start of the process included.
-    cold_status, cold_status_requests
-        The same where the files that remember commits are lost.
     pull, plain_pull
     pushes : list of tuple of int, float, float
         How many snapshots, our seconds, those of `upload_folder`.
@@ -53,8 +51,6 @@ class HubFigures:
 
     status: float
     status_requests: int
-    cold_status: float
-    cold_status_requests: int
     pull: float
     plain_pull: float
     pushes: list[tuple[int, float, float]]
@@ -89,11 +85,8 @@ def run(root: Path) -> HubFigures:
         push_all(bind(root / "models", hub))
         pull, plain_pull = zip(*(time_pulls(hub, root / f"pulled-{i}") for i in range(REPEATS)), strict=True)
         status, status_requests = time_status(root, hub)
-        for record in (local.folder / ".hub").iterdir():
-            record.unlink()
-        cold_status, cold_status_requests = time_status(root, hub)
     return HubFigures(
-        *(status, status_requests, cold_status, cold_status_requests),
+        *(status, status_requests),
         *(statistics.median(seconds) for seconds in (pull, plain_pull)),
         pushes,
         *(training, write),
@@ -128,16 +121,16 @@ def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
 
 
 def push_all(storage: "SnapshotLocalStorage") -> None:
-    check(sum(transfer.done for transfer in storage.transfer("push", storage.compare())))
+    check(len(storage.sync_all_local_to_hf()))
 
 
 def pull_all(storage: "SnapshotLocalStorage") -> None:
-    check(sum(transfer.done for transfer in storage.transfer("pull", storage.compare())))
+    check(len(storage.sync_all_hf_to_local()))
 
 
 def pull_one_by_one(storage: "SnapshotLocalStorage") -> None:
-    for date, commit in sorted(storage.hf_commits().items()):
-        storage.download_snapshot_from_hf(date, commit)
+    for date in storage.list_hf_snapshots():
+        storage.download_snapshot_from_hf(date)
     check(len(storage.list_snapshots()))
 
 
@@ -158,12 +151,13 @@ def warm_up(local: "SnapshotLocalStorage", root: Path) -> None:
 def time_pushes(local: "SnapshotLocalStorage", n_snapshots: int) -> tuple[float, float]:
     from huggingface_hub import HfApi
 
+    from brain_assets.store.sync import plan
     from brain_assets_tests.loopback_hub import LoopbackHub
 
     dates = set(DATES[:n_snapshots])
     with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
         storage = bind(local.folder.parent, hub)
-        ours = median_seconds(1, lambda: list(storage.transfer("push", storage.compare(dates))))
+        ours = median_seconds(1, lambda: list(plan("push", {FAMILY: storage}, [date.year for date in dates]).run()))
         if len(hub.branches(f"user/{FAMILY}")) != 1 + n_snapshots:
             raise RuntimeError(f"expected {n_snapshots} snapshots to be pushed, got {hub.branches(f'user/{FAMILY}')}")
 

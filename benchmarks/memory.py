@@ -48,16 +48,17 @@ def run(folder: Path) -> float:
     from brain_assets.device import repeatable
     from brain_assets.forecasting.features import (
         RETURNS,
+        Windows,
         build_features,
         fit_scaler,
         known_returns,
         scale_features,
         split_weeks,
         training_target,
+        window_index,
     )
     from brain_assets.forecasting.lstm import Lstm, LstmConfig
     from brain_assets.forecasting.network import Batches
-    from brain_assets.forecasting.windows import Windows, window_index
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.schema import PRICE_TABLE
     from brain_assets.market.weekly import WeeklyPanel

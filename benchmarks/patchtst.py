@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from transformers import PatchTSTConfig, PatchTSTForRegression
 
-from brain_assets.forecasting.features import CHANNELS
+from brain_assets.forecasting.features import CHANNELS, WindowIndex, Windows
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals

@@ -17,7 +17,7 @@ from brain_assets.market.prices import PRICE_FIELDS, PricePanel
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel, past_return, past_weekly_returns
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies, follows_forecasts
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import market_weeks
 from brain_assets.portfolio.strategy import run_strategy
@@ -50,7 +50,7 @@ def main() -> None:
     known = BaselineInputs(weeks, scores, past_weekly_returns(panel, bars.weeks))
     runs, seconds = {}, {}
     for name, baseline in benchmark_strategies(scores).items():
-        if name == EQUAL_WEIGHT or follows_forecasts(name):
+        if name == EQUAL_WEIGHT or baseline.forecaster:
             started = time.process_time()
             runs[name] = run_strategy(weeks, CONSTRAINTS, baseline.rule(known, CONSTRAINTS))
             seconds[name] = (time.process_time() - started) / (last - first + 1)

@@ -10,16 +10,18 @@ from torch import nn
 
 from brain_assets.forecasting.features import (
     RETURNS,
+    WindowIndex,
+    Windows,
     build_features,
     fit_scaler,
     known_returns,
     scale_features,
     split_weeks,
     training_target,
+    window_index,
 )
 from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.forecasting.lstm import Lstm, LstmConfig
-from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from brain_assets.configuration import ModelConfig as ModelConfig
     from brain_assets.forecasting.features import RETURNS as RETURNS
+    from brain_assets.forecasting.features import Windows as Windows
     from brain_assets.forecasting.forecaster import Forecaster as Forecaster
     from brain_assets.forecasting.forecaster import ForecasterConfig as ForecasterConfig
     from brain_assets.forecasting.forecaster import Progress as Progress
-    from brain_assets.forecasting.windows import Windows as Windows
     from brain_assets.market.signals import SIGNALS as SIGNALS
     from brain_assets.portfolio.arithmetic import PortfolioConstraints as PortfolioConstraints
     from brain_assets.portfolio.dataset import PolicyDataset as PolicyDataset
@@ -27,9 +27,8 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "configuration": ("ModelConfig",),
-    "forecasting.features": ("RETURNS",),
+    "forecasting.features": ("RETURNS", "Windows"),
     "forecasting.forecaster": ("Forecaster", "ForecasterConfig", "Progress"),
-    "forecasting.windows": ("Windows",),
     "market.signals": ("SIGNALS",),
     "portfolio.arithmetic": ("PortfolioConstraints",),
     "portfolio.dataset": ("PolicyDataset",),

@@ -25,7 +25,6 @@ from brain_assets.graph.runs import prunable
 from brain_assets.graph.runs import prune as prune_run
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
-from brain_assets.market.base import DescribedMarket
 from brain_assets.market.calendar import utc_now
 from brain_assets.plugins import blamed, resolve
 from brain_assets.settings import Settings, brought_commands, read_settings
@@ -144,8 +143,6 @@ def backfill(
         options = read_options(project.definitions, read_config(config))
         for family in project.settings.families.policies.values() if seeds else ():
             options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
-        for line in project.market.describe() if isinstance(project.market, DescribedMarket) else ():
-            console.print(f"[dim]{escape(line)}[/]")
         job = Backfill(project.definitions, instance, _names(assets), options, force)
         last = last_tasks(project.definitions, _names(then), options)
         outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)

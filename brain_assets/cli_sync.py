@@ -53,11 +53,11 @@ def pull(
     family: FamilyOption = None,
     year: YearOption = None,
     dry_run: DryRunOption = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace also what was made here and never pushed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace also what is here and differs.")] = False,
 ) -> None:
-    """Have here what the Hub holds: pull the snapshots that are missing here or differ.
+    """Have here what the Hub holds: pull the snapshots that are missing here.
 
-    What a branch holds is checked before it is used; a snapshot that was made here since the last push or pull is kept.
+    What a branch holds is checked before it is used; a snapshot that is here and differs is kept.
     The exit code is 1 if anything failed or was refused.
     """
     _run(transfers.plan("pull", _storages(family), _years(year), force), dry_run)

@@ -4,8 +4,6 @@ Everything goes to a hidden temporary sibling first, is flushed to disk, and ren
 stood there, what it wrote, nothing, or a sibling that nothing reads and that the next write beside it removes.
 """
 
-import errno
-import itertools
 import os
 import re
 import shutil
@@ -34,15 +32,9 @@ def replace_local_folder(path: Path, contents: Mapping[str, bytes]) -> None:
         for name, data in contents.items():
             _write(new / name, data)
         _flush(new)
-        for attempt in itertools.count():  # others may write the same folder at the same time: the last one's stands
-            with suppress(FileNotFoundError):
-                path.rename(temporary / f"old-{attempt}")
-            try:
-                new.rename(path)
-                break
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+        with suppress(FileNotFoundError):
+            path.rename(temporary / "old")
+        new.rename(path)
 
 
 @contextmanager

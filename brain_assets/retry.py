@@ -16,27 +16,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to go on with something that fails for reasons that may pass.
+    """How long to go on with something that fails for reasons that may pass; times in seconds."""
 
-    The number of attempts counts the first; None: as many as begin in `total_seconds`. The waits, in seconds, are upper
-    bounds of the random one before the second attempt, which doubles before each further one, and of any. A server that
-    asks for more than the longest (``Retry-After``) is left alone at once.
-    """
-
-    attempts: int | None = 5
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
+    attempts: int | None = 5  # the first counts; None: as many as begin in `total_seconds`
+    first_wait: float = 1.0  # upper bound of the random wait before the second attempt, then doubled each time
+    longest_wait: float = 60.0  # upper bound of any; a server that asks for more is left alone at once
     total_seconds: float = float("inf")
 
 
-NO_RETRY = RetryPolicy(attempts=1)
-
-
 class TransientError(Exception):
-    """Something that may be over at the next attempt.
-
-    The reason is shown to the user; `wait` is how many seconds the server asks to wait at the least (``Retry-After``).
-    """
+    """Something that may be over at the next attempt; `wait`: seconds that the server asks for (``Retry-After``)."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -48,8 +37,7 @@ def retry(
 ) -> T:
     """Do something again, from its start, while it raises `TransientError` and the policy allows; tells of each wait.
 
-    Any other exception is raised at once, and so is the last one. The action is words for the report of progress, such
-    as "user/lstm: push snapshot-2020-12-31"; `sleep` waits for so many seconds, and is `time.sleep` if left out.
+    Any other exception is raised at once, and so is the last one. The action is words for the report of progress.
     """
     draw = tenacity.wait_random_exponential(policy.first_wait, policy.longest_wait)
 

@@ -60,15 +60,14 @@ class Fault:
     """Something that goes wrong in the requests that `match`, from the `at`-th on (0-based, counted from arming).
 
     ===================  ============================================================================================
-    ``"401"`` ... 503    Any HTTP error status; nothing is done. `code` is its X-Error-Code (``"RepoNotFound"``, ...),
-                         and "429" bears `retry_after` as Retry-After (None: no such header).
+    ``"401"`` ... 503    Any HTTP error status; nothing is done. "429" bears `retry_after` as Retry-After (None: none).
     ``"drop"``           The connection is reset: after half of the request's body where it has one (nothing is done),
                          else after the header and half of the answer's body.
     ``"truncate"``       The request is done, and the connection closed cleanly after half of the answer's body (after
                          half of the header where there is no body). On a commit: done, but the client cannot know.
     ``"wrong bytes"``    The request is done; the answer has a byte flipped, the JSON is not what was expected, a
                          HEAD's ETags are others. Of a PUT the body received has the byte flipped, so it is refused.
-    ``"silence"``        The request is read, then nothing for `seconds` (None: until the hub closes), then a close.
+    ``"silence"``        The request is read, then nothing until the hub closes.
     ``"echo token"``     A 500 whose message repeats the Authorization header it got.
     ===================  ============================================================================================
 
@@ -79,15 +78,8 @@ class Fault:
     match: Match = None
     at: int = 0
     times: int | None = 1
-    seconds: float | None = None
     retry_after: int | None = 1
-    code: str | None = None
     seen: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        kinds = {"drop", "truncate", "wrong bytes", "silence", "echo token"}
-        if self.kind not in kinds and not re.fullmatch(r"[45]\d\d", self.kind):
-            raise ValueError(f"no such fault: {self.kind!r}")
 
     def befalls(self, request: Request) -> bool:
         """Count the request if it matches, and tell whether the fault befalls it."""
@@ -606,12 +598,12 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         hub.closing.wait(hub.latency)
         if fault and kind == "silence":
-            hub.closing.wait(fault.seconds)
+            hub.closing.wait()
             self.close_connection = True
             return None
         if fault and kind.isdigit():
             wait = {"Retry_After": str(fault.retry_after)} if kind == "429" and fault.retry_after is not None else {}
-            answer = Refusal(int(kind), f"fault {kind}", fault.code, **wait).answer
+            answer = Refusal(int(kind), f"fault {kind}", **wait).answer
         elif kind == "echo token":
             answer = Refusal(500, f"cannot serve you, {headers.get('authorization')}").answer
         elif kind == "wrong bytes":

@@ -3,7 +3,7 @@ import email.utils
 
 import pytest
 
-from brain_assets.retry import NO_RETRY, RetryPolicy, TransientError, parse_retry_after, retry
+from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
 
 
 class FakeClock:
@@ -53,7 +53,7 @@ def test_what_passes_is_tried_again_and_said(clock: FakeClock, caplog: pytest.Lo
     ("errors", "policy", "calls"),
     [
         ([TransientError(f"number {i}") for i in range(1, 10)], RetryPolicy(attempts=5), 5),
-        ([TransientError("number 1", wait=0)], NO_RETRY, 1),
+        ([TransientError("number 1", wait=0)], RetryPolicy(attempts=1), 1),
         ([ValueError("number 1")], RetryPolicy(), 1),
         ([TransientError("number 1", wait=61)], RetryPolicy(longest_wait=60), 1),  # a server that asks for more
         ([TransientError(f"number {i}", wait=10) for i in range(1, 99)], RetryPolicy(None, 0.001, 60, 35), 4),

@@ -51,20 +51,11 @@ def average_entries(chosen: Sequence[str] | None, families: Iterable[str]) -> di
 def average_ranks(found: Mapping[str, Sequence[SnapshotForecasts]]) -> SnapshotForecasts:
     """Average the weekly ranks of forecasts.
 
-    Each forecast's ranks over the symbols of a week are centred and divided by their standard deviation. Their mean is
-    then multiplied by the mean of the forecasts' own standard deviations that week. So the average is a return less
-    the week's mean, of the size of its forecasts where they agree and smaller where they do not. A symbol that some do
-    not know has the mean over the others.
-
-    Parameters
-    ----------
-    found : mapping of str to sequence of SnapshotForecasts
-        Entry (family) -> forecasts by its newest snapshot before each week, and by older ones. Known at decision time.
-
-    Returns
-    -------
-    SnapshotForecasts
-        Its source names every snapshot that counted, see `snapshots_in`.
+    `found` has for each entry (family) the forecasts by its newest snapshot before each week, and by older ones. Each
+    forecast's ranks over the symbols of a week are centred and divided by their standard deviation. Their mean is then
+    multiplied by the mean of the forecasts' own standard deviations that week. So the average is a return less the
+    week's mean, of the size of its forecasts where they agree and smaller where they do not. A symbol that some do not
+    know has the mean over the others. The source names every snapshot that counted, see `snapshots_in`.
     """
     entries = [_mean_known([_scores(each.values) for each in snapshots]) for snapshots in found.values()]
     spreads = [_mean_known([_spread(each.values) for each in snapshots]) for snapshots in found.values()]

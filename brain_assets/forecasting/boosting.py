@@ -12,9 +12,9 @@ import numpy as np
 import pydantic
 
 from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.forecasting.features import Windows
 from brain_assets.forecasting.forecaster import Progress
 from brain_assets.forecasting.weekly_features import FEATURES, WeeklyConfig, WeeklyForecaster
-from brain_assets.forecasting.windows import Windows
 from brain_assets.registry import register
 from brain_assets.store.manifest import MODEL, refused
 
@@ -75,7 +75,7 @@ class Boosting(WeeklyForecaster):
         return dict(zip(FEATURES, arrays["gain"].tolist(), strict=True))
 
     def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array) -> FloatArray:
-        """Predict a number a row; see `WeeklyForecaster.predict_rows`."""
+        """See `WeeklyForecaster.predict_rows`."""
         columns = np.ascontiguousarray(rows.T)
         feature, left, right = (arrays[name].astype(np.int64) for name in ("feature", "left", "right"))
         predicted = np.full(len(rows), float(arrays["baseline"][0]))

@@ -1,7 +1,9 @@
-"""The one builder of forecaster inputs: training and inference both come here."""
+"""The one builder of forecaster inputs, features and the windows of them: training and inference both come here."""
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -60,6 +62,56 @@ def known_returns(panel: PricePanel) -> BoolArray:
     known = np.zeros_like(bars)
     known[:, 1:] = bars[:, 1:] & bars[:, :-1]
     return known
+
+
+@dataclass(frozen=True)
+class WindowIndex:
+    """Where windows lie in a features array; window i is ``features[asset[i], start[i] : start[i] + window]``."""
+
+    asset: IntArray
+    start: IntArray
+    week: IntArray
+    """Row of the week to predict."""
+
+    def __len__(self) -> int:
+        return len(self.asset)
+
+
+def window_index(known: BoolArray, weeks: Weeks, window: int) -> WindowIndex:
+    """Find every week, then symbol, whose last `window` sessions before the week are all `known`.
+
+    A symbol is masked in a week whose window touches a return that is not known (`known_returns`); a signal that is not
+    known leaves nothing out.
+    """
+    n_known = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
+    start = weeks.first - window
+    possible = np.flatnonzero(start >= 0)
+    n_inside: IntArray = n_known[:, weeks.first[possible]] - n_known[:, start[possible]]
+    row, asset = np.nonzero((n_inside == window).T)
+    week = possible[row]
+    return WindowIndex(asset, start[week], week)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows with what is to be predicted of each; they lie in one array, and are copied out of it when asked for."""
+
+    features: Float32Array
+    """(n_assets, n_sessions, n_channels), scaled, clipped, and free of NaN."""
+    index: WindowIndex
+    window: int
+    """Sessions in a window."""
+    target: FloatArray
+    """(n_windows,), in standard deviations of the training targets; NaN where it is what is asked for."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def values(self) -> Float32Array:
+        """All windows, (n_windows, window, n_channels), oldest session first; a copy, made once."""
+        sessions = self.index.start[:, None] + np.arange(self.window)
+        return self.features[self.index.asset[:, None], sessions]
 
 
 def uninformative_features(features: Float32Array, channels: Sequence[str]) -> list[str]:

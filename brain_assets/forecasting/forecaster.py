@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import pydantic
+from threadpoolctl import threadpool_limits
 
 from brain_assets.arrays import Float32Array, FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
@@ -20,12 +21,14 @@ from brain_assets.errors import ForecastError, LookAheadError
 from brain_assets.forecasting.features import (
     CHANNELS,
     Target,
+    WindowIndex,
+    Windows,
     build_features,
     known_returns,
     scale_features,
     sees_signals,
+    window_index,
 )
-from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks, complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW, SCHEMAS
@@ -74,7 +77,6 @@ class ForecasterConfig(ModelConfig):
     seed: int = pydantic.Field(0, ge=0, le=2**32 - 1, description="Seed of all random numbers.")
 
 
-LEARNED = ("last_training_target", "last_validation_target")
 DATA = {
     **dict.fromkeys(("first_session", "last_session", "last_training_target"), DATE),
     **dict.fromkeys(("first_validation_week", "last_validation_target"), DATE),
@@ -97,8 +99,7 @@ SCORES = {
     "previous_loss": NUMBER_OR_NULL,
     "verdict": TEXT,
 }
-VERSION = {"version": TEXT, "scores": SCORES}
-"""What a main version's says besides."""
+"""What a main version's says besides, of how it did."""
 
 
 Progress = Callable[[EpochLosses], None]
@@ -186,15 +187,15 @@ class Forecaster(Family):
         metadata, cutoff_date = snapshot.metadata, snapshot.cutoff_date
         check_metadata(metadata, OWN)
         if "version" in metadata:
-            check_metadata(metadata, VERSION)
+            check_metadata(metadata, {"version": TEXT, "scores": SCORES})
             if parse_version_name(metadata["version"]) != cutoff_date:
                 raise refused(MANIFEST, f"the name of a version of {cutoff_date}", metadata["version"])
-        check_dates(metadata["data"], ("last_session", *LEARNED), cutoff_date)
+        check_dates(metadata["data"], ("last_session", "last_training_target", "last_validation_target"), cutoff_date)
         check_scaler(snapshot.arrays, len(self.channels))
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
-        """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
+        """See `brain_assets.registry.Family.problem`."""
         channels = getattr(cls, "channels", None)
         if not (isinstance(channels, tuple) and channels and set(channels) <= set(cls.known_channels)):
             return f"a tuple of channels among {', '.join(cls.known_channels)}", repr(channels)
@@ -209,7 +210,7 @@ def fit(
     family: Forecaster, train: Windows, validation: Windows, config: ForecasterConfig, progress: Progress, device: str
 ) -> dict[str, np.ndarray]:
     """Let a family learn on one thread, and check what it gives; raises `TrainingError` naming the family."""
-    with _one_thread():
+    with threadpool_limits(limits=N_THREADS):
         return family.check_fitted(family.fit(train, validation, config, progress, device), config)
 
 
@@ -217,7 +218,7 @@ def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windo
     """Let a family predict on one thread, (n_windows,); raises `ForecastError` if not a finite number a window."""
     if len(windows) == 0:
         return np.empty(0)
-    with _one_thread():
+    with threadpool_limits(limits=N_THREADS):
         predicted = family.predict(arrays, windows, config)
     expected = f"{family.name}: expected predict to give"
     if not isinstance(predicted, np.ndarray) or predicted.dtype.kind != "f" or predicted.shape != (len(windows),):
@@ -235,10 +236,3 @@ def by_week(predicted: np.ndarray, index: WindowIndex, shape: tuple[int, ...]) -
     forecasts = np.full(shape, np.nan)
     forecasts[index.week, index.asset] = predicted
     return forecasts
-
-
-def _one_thread() -> Any:
-    """Hold all numerical libraries to one thread."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=N_THREADS)

@@ -82,20 +82,3 @@ def mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float |
     """Average the weekly rank correlations over the weeks that have one; None, as JSON takes it, if none has."""
     mean = mean_skill(weekly_rank_correlation(forecast, realized)).rank_correlation
     return None if math.isnan(mean) else mean
-
-
-def hit_rate(forecast: FloatArray, realized: FloatArray) -> float:
-    """Give the share of forecasts on the same side of their week's median as what was realized; NaN if there are none.
-
-    Weeks with fewer than `MIN_SYMBOLS` symbols, and symbols on a median, do not count.
-    """
-    both = np.isfinite(forecast) & np.isfinite(realized)
-    both &= both.sum(axis=1, keepdims=True) >= MIN_SYMBOLS
-    sides = []
-    for week, known in enumerate(both):
-        if known.any():
-            first, second = forecast[week, known], realized[week, known]
-            sides.append(np.sign(first - np.median(first)) * np.sign(second - np.median(second)))
-    agreement = np.concatenate(sides) if sides else np.empty(0)
-    agreement = agreement[agreement != 0]
-    return float(np.mean(agreement > 0)) if len(agreement) else float("nan")

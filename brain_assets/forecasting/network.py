@@ -16,8 +16,8 @@ import pydantic
 from brain_assets.arrays import Float32Array
 from brain_assets.device import CPU, repeatable
 from brain_assets.errors import TrainingError
+from brain_assets.forecasting.features import Windows
 from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
-from brain_assets.forecasting.windows import Windows
 
 if TYPE_CHECKING:
     import torch
@@ -59,9 +59,31 @@ class NetworkForecaster(Forecaster):
         self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
         """Minimize the mean squared error by Adam (Kingma & Ba 2015), for as many epochs as are asked for."""
+        import torch
+
         with repeatable(config.seed, device):
             layers = self.layers(config).to(device)  # its first weights are the CPU's
-            self._train(layers, Batches(train, device), Batches(validation, device), config, progress)
+            batches, held_out = Batches(train, device), Batches(validation, device)
+            optimizer = torch.optim.Adam(
+                layers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            )
+            generator = torch.Generator().manual_seed(config.seed)
+            for epoch in range(1, config.epochs + 1):
+                layers.train()
+                total, validation_loss = 0.0, float("nan")
+                for which in torch.split(torch.randperm(len(batches), generator=generator), config.batch_size):
+                    predicted = self.forward(layers, batches.gather(which))
+                    loss = torch.nn.functional.mse_loss(predicted, batches.target[which])
+                    optimizer.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+                    total += loss.item() * len(which)
+                if len(validation):
+                    validation_loss = float(np.mean((self._predict(layers, held_out) - validation.target) ** 2))
+                losses = EpochLosses(epoch, total / len(batches), validation_loss)
+                if not np.isfinite(losses.validation if len(validation) else losses.train):
+                    raise TrainingError(f"expected finite losses, got {losses.words()}; set a smaller learning_rate.")
+                progress(losses)
         return {name: weight.cpu().numpy() for name, weight in layers.state_dict().items()}
 
     def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> Float32Array:
@@ -72,49 +94,6 @@ class NetworkForecaster(Forecaster):
             layers = self.layers(config)
             layers.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
             return self._predict(layers, Batches(windows, CPU))
-
-    def _train(
-        self, layers: "nn.Module", train: "Batches", validation: "Batches", config: NetworkConfig, progress: Progress
-    ) -> None:
-        """Train the layers in place."""
-        import torch
-
-        optimizer = torch.optim.Adam(
-            layers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        generator = torch.Generator().manual_seed(config.seed)
-        for epoch in range(1, config.epochs + 1):
-            train_loss = self._train_epoch(layers, optimizer, train, config.batch_size, generator)
-            losses = EpochLosses(epoch, train_loss, self._loss(layers, validation))
-            if not np.isfinite(losses.validation if len(validation) else losses.train):
-                raise TrainingError(f"expected finite losses, got {losses.words()}; set a smaller learning_rate.")
-            progress(losses)
-
-    def _loss(self, layers: "nn.Module", batches: "Batches") -> float:
-        """Give the mean squared error; NaN without windows."""
-        if len(batches) == 0:
-            return float("nan")
-        return float(np.mean((self._predict(layers, batches) - batches.windows.target) ** 2))
-
-    def _train_epoch(
-        self,
-        layers: "nn.Module",
-        optimizer: "torch.optim.Optimizer",
-        batches: "Batches",
-        batch_size: int,
-        generator: "torch.Generator",
-    ) -> float:
-        import torch
-
-        layers.train()
-        total = 0.0
-        for which in torch.split(torch.randperm(len(batches), generator=generator), batch_size):
-            loss = torch.nn.functional.mse_loss(self.forward(layers, batches.gather(which)), batches.target[which])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.item() * len(which)
-        return total / len(batches)
 
     def _predict(self, layers: "nn.Module", batches: "Batches") -> Float32Array:
         """Predict every window, dropout off, in few large batches; (n_windows,)."""
@@ -136,7 +115,6 @@ class Batches:
         import torch
 
         features = torch.from_numpy(windows.features).to(device)
-        self.windows = windows
         self.target = torch.from_numpy(windows.target.astype(np.float32)).to(device)
         self._rows = features.reshape(-1, features.shape[2])
         first_row = windows.index.asset * features.shape[1] + windows.index.start

@@ -6,9 +6,9 @@ import numpy as np
 import pydantic
 
 from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.forecasting.features import Windows
 from brain_assets.forecasting.forecaster import Progress
 from brain_assets.forecasting.weekly_features import FEATURES, WeeklyConfig, WeeklyForecaster
-from brain_assets.forecasting.windows import Windows
 from brain_assets.registry import register
 
 

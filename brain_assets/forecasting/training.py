@@ -1,7 +1,7 @@
 """From a panel to a trained snapshot: one road for every forecaster family."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -12,24 +12,26 @@ from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
-from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.features import (
     TrainingSplit,
+    WindowIndex,
+    Windows,
     fit_scaler,
     require_signals,
     scale_features,
     sees_signals,
+    split_weeks,
     training_target,
     uninformative_features,
 )
-from brain_assets.forecasting.features import split_weeks as split_weeks
 from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.metrics import mean_rank_correlation
-from brain_assets.forecasting.windows import WindowIndex, Windows
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.store.card import CardText, Figure, write_card
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.scaler import Scaler
 from brain_assets.store.snapshot import ModelSnapshot
@@ -55,7 +57,7 @@ def train_snapshot(
     cutoff_date: datetime.date,
     config: ForecasterConfig,
     market: MarketNote,
-    on_epoch: Callable[[EpochLosses], None] | None = None,
+    on_epoch: Progress | None = None,
     split_by: SplitWeeks = split_weeks,
     device: str = CPU,
 ) -> ModelSnapshot:
@@ -68,13 +70,23 @@ def train_snapshot(
     """
     past = _Past.of(family, panel, cutoff_date, config, split_by)
     figures = _validate(past, on_epoch, device)
-    every = np.concatenate(past.split)
+    every, validation = np.concatenate(past.split), past.split.validation
     model = _train(past, TrainingSplit(every, every[:0]), on_epoch or (lambda _: None), device)
+    weeks = past.bars.weeks
     metadata = {
         "fingerprint": forecaster_fingerprint(family, past.panel, config, device).metadata,
-        "data": _data_metadata(past, len(model.train)),
+        "data": {
+            "first_session": str(past.panel.sessions[0]),
+            "last_session": str(past.panel.sessions[-1]),
+            "last_training_target": str(weeks.end[validation[-1]]),
+            "first_validation_week": str(weeks.start[validation[0]]),
+            "last_validation_target": str(weeks.end[validation[-1]]),
+            "symbols": list(past.panel.symbols),
+            "n_training_windows": len(model.train),
+            "n_validation_windows": len(past.windows_of(validation)),
+        },
         "training": figures,
-        "forecast_scale": _forecast_scale(past.bars, every, config, model.target_scale),
+        "forecast_scale": _forecast_scale(past.bars.realized[every], config, model.target_scale),
         "uninformative_features": uninformative_features(past.features[:, : model.n_rows], past.family.channels),
         "market": market.name,
         "caveat": market.caveat,
@@ -120,7 +132,6 @@ class _Past:
     def of(
         cls, family: str, panel: PricePanel, cutoff_date: datetime.date, config: ForecasterConfig, split_by: SplitWeeks
     ) -> "_Past":
-        """Cut a panel off, and lay out all that trainings need of it."""
         model: Forecaster = registry.get(family)
         panel = panel.until(cutoff_date)
         bars = WeeklyPanel.from_panel(panel)
@@ -177,30 +188,34 @@ def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, 
         if on_epoch is not None:
             on_epoch(losses)
 
+    def loss_of(windows: Windows, predicted: np.ndarray | float) -> float:
+        return float(np.mean((predicted - windows.target) ** 2))
+
     made = _train(past, past.split, note, device)
-    predicted = forecaster.predict(past.family, made.weights, made.validation, past.config)
-    if not curve:
-        learned = forecaster.predict(past.family, made.weights, made.train, past.config)
-    train_loss = curve[-1].train if curve else _mean_square(learned - made.train.target)
-    forecasts = forecaster.by_week(predicted, made.validation.index, past.bars.realized.shape)
+    train, validation = made.train, made.validation
+    predicted = forecaster.predict(past.family, made.weights, validation, past.config)
+    if curve:
+        train_loss = curve[-1].train
+    else:
+        train_loss = loss_of(train, forecaster.predict(past.family, made.weights, train, past.config))
+    forecasts = forecaster.by_week(predicted, validation.index, past.bars.realized.shape)
     momentum = past.bars.momentum
     realized = np.where(np.isfinite(forecasts) & np.isfinite(momentum), past.bars.realized, np.nan)
     return {
         "train_loss": train_loss,
-        "validation_loss": _mean_square(predicted - made.validation.target),
-        "zero_train_loss": _mean_square(made.train.target),
-        "zero_validation_loss": _mean_square(made.validation.target),
+        "validation_loss": loss_of(validation, predicted),
+        "zero_train_loss": loss_of(train, 0.0),
+        "zero_validation_loss": loss_of(validation, 0.0),
         "curve": [asdict(losses) for losses in curve],
         "validation_rank_correlation": mean_rank_correlation(forecasts, realized),
         "validation_momentum_rank_correlation": mean_rank_correlation(momentum, realized),
     }
 
 
-def _forecast_scale(bars: WeeklyPanel, rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:
+def _forecast_scale(realized: FloatArray, config: ForecasterConfig, target_scale: float) -> float:
     """Turn the family's units into weekly returns; ranks become returns by the mean spread of a training week."""
     if config.target != "ranked":
         return target_scale
-    realized = bars.realized[rows]
     listed = np.isfinite(realized).any(axis=0)  # how many symbols come later must not change the order of summation
     ranked = realized[np.isfinite(realized).sum(axis=1) > 1][:, listed]
     if len(ranked) == 0:
@@ -211,20 +226,42 @@ def _forecast_scale(bars: WeeklyPanel, rows: IntArray, config: ForecasterConfig,
     return float(np.mean(np.nanstd(ranked, axis=1)))
 
 
-def _data_metadata(past: _Past, n_training_windows: int) -> dict[str, Any]:
-    """Name the window of the data: what the model learned from, and what its figures are of."""
-    weeks, validation = past.bars.weeks, past.split.validation
-    return {
-        "first_session": str(past.panel.sessions[0]),
-        "last_session": str(past.panel.sessions[-1]),
-        "last_training_target": str(weeks.end[validation[-1]]),
-        "first_validation_week": str(weeks.start[validation[0]]),
-        "last_validation_target": str(weeks.end[validation[-1]]),
-        "symbols": list(past.panel.symbols),
-        "n_training_windows": n_training_windows,
-        "n_validation_windows": len(past.windows_of(validation)),
-    }
-
-
-def _mean_square(values: np.ndarray) -> float:
-    return float(np.mean(values**2))
+def forecaster_card(
+    family: Forecaster, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> str:
+    """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
+    data, told = metadata["data"], metadata["training"]
+    validation = "validation weeks" if "version" in metadata else f"validation year {cutoff_date.year}"
+    neutral = ", ".join(metadata["uninformative_features"])
+    panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
+    ranks = told["validation_rank_correlation"], told["validation_momentum_rank_correlation"]
+    words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
+    seen = " and ".join((", ".join(words[:-1]), words[-1]) if words[1:] else words)
+    decided = f"It was {metadata['scores']['verdict']}.\n\n" if "scores" in metadata else ""  # of a main version
+    text = CardText(
+        kind="forecaster",
+        task="time-series-forecasting",
+        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from the {seen} "
+        f"{'of its last {window} sessions'.format(**config) if 'window' in config else 'before the week'}.",
+        data=[
+            f"bars from {data['first_session']} to {data['last_session']}",
+            f"trained on {data['n_training_windows']} windows with targets up to {data['last_training_target']}",
+            f"figures from a training that never saw the {data['n_validation_windows']} windows of "
+            f"{data['first_validation_week']} to {data['last_validation_target']}",
+            f"target: {config['target']} weekly return",
+            f"channels without any information in the training data: {neutral or 'none'}",
+        ],
+        figures=[
+            Figure("mean weekly rank correlation", "spearmanr", validation, *ranks, YARDSTICKS[MOMENTUM].label, "yes"),
+            Figure(
+                "loss", "mse", validation, told["validation_loss"], told["zero_validation_loss"], "predicting 0", "yes"
+            ),
+            Figure("loss", "mse", "training weeks", told["train_loss"], told["zero_train_loss"], "predicting 0"),
+        ],
+        figures_note=f"{decided}Losses are mean squared errors in units of the training targets' "
+        f"variance. The model was trained twice with the same settings: without the {validation}, which gave these "
+        "figures, and on all weeks up to the cut-off, which gave the weights.",
+        limits=["Weekly returns are mostly noise: a good forecast of them has a rank correlation of a few hundredths."],
+        use=f"forecasts = snapshot.forecast({panel}, weeks)",
+    )
+    return write_card(family.name, cutoff_date, config, metadata, text)

@@ -44,30 +44,17 @@ def build_forecast_features(
     """Forecast every week of some years with the newest snapshot whose cut-off lies before its first session.
 
     That is the snapshot of the year before; the one before that for a week that straddles New Year; the closest earlier
-    one where it is absent; and 4-week momentum where there is none. Each is taken from this machine if it is there,
-    else from the Hub. Which one it was stands beside every forecast.
+    one where it is absent; and 4-week momentum where there is none. Which one it was stands beside every forecast.
 
-    Parameters
-    ----------
-    panel : PricePanel
-        Bars of the years, to which a week belongs by its last session, and of the history that forecasts need.
-    years : sequence of int
-    sources : mapping of str to SnapshotSource
-        Family -> its snapshots; columns come in this order.
-    first_cutoff : datetime.date, optional
-        That of the first model there can be: nobody asks the Hub for an older one.
-    on_refusal : callable, optional
-        Called with one sentence for every snapshot of the Hub that was refused; default: a warning.
-    average : sequence of str, optional
-        What the average of forecasts is made of, see `brain_assets.forecasting.average`: families, or ``family:3`` for
-        its three newest snapshots; default: all families; empty: there is no average.
+    `panel` has the bars of the years, to which a week belongs by its last session, and of the history that forecasts
+    need; `sources` the snapshots of each family, on this machine or the Hub. `first_cutoff` is that of the first model
+    there can be: nobody asks the Hub for an older one. `on_refusal` is called with a sentence for every snapshot of the
+    Hub that was refused; default: a warning. `average` are the entries of the average of forecasts, see
+    `brain_assets.forecasting.average`; default: all families; empty: there is no average.
 
-    Returns
-    -------
-    DataFrame
-        A row a week and tradable symbol: week_start (first session), symbol, then for every family its forecast (NaN
-        where the symbol has too little history) and ``<family>_source``, the same two of `AVERAGE`, then `YARDSTICKS`,
-        all known at decision time, and realized (known at the week's last close; NaN where it is not).
+    Gives a row a week and tradable symbol: week_start (first session), symbol, then for every family its forecast (NaN
+    where the symbol has too little history) and ``<family>_source``, the same two of `AVERAGE`, then `YARDSTICKS`, all
+    known at decision time, and realized (known at the week's last close; NaN where it is not).
     """
     entries = average_entries(average, sources)
     bars = WeeklyPanel.from_panel(panel)

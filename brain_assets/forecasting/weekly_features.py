@@ -32,18 +32,16 @@ import pandas as pd
 import pydantic
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray
-from brain_assets.forecasting.features import require_signals
+from brain_assets.forecasting.features import WindowIndex, Windows, require_signals
 from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
-from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import CLOSE, VOLUME, PricePanel
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS
 from brain_assets.market.weekly import past_return, past_weekly_returns, tradable
 
-RETURN_WEEKS = (1, 2, 4, 8, 13, 26, 52)
 PAST_RETURNS = {
-    **{f"return_{n_weeks}w": (n_weeks, 0) for n_weeks in RETURN_WEEKS},
+    **{f"return_{n_weeks}w": (n_weeks, 0) for n_weeks in (1, 2, 4, 8, 13, 26, 52)},
     "momentum_12_1": (52, 4),
     "same_month": (52, 48),
 }

@@ -10,12 +10,10 @@ import pandas as pd
 from upath import UPath
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, TableError
+from brain_assets.errors import SnapshotError, TableError
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.paths import DataPath
-from brain_assets.progress import warn
-from brain_assets.store.fingerprint import Fingerprint
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -45,14 +43,11 @@ class StoredSnapshots:
 
     def locations(self, names: Iterable[str]) -> dict[str, str]:
         """Tell for every snapshot that was used where it was."""
-        here, found = set(self._storage.list_snapshots()) if self._here is None else self._here, {}
-        for name in names:
-            cutoff_date = parse_snapshot_name(name)
-            if cutoff_date in here:
-                found[name] = "this machine"
-            elif cutoff_date is not None and (record := self._storage.record(name)).commit:
-                found[name] = f"Hub {record.repo}, commit {record.commit[:8]}"
-        return found
+        here = set(self._storage.list_snapshots()) if self._here is None else self._here
+        hub = f"Hub {self._storage.hub.repo}" if self._storage.hub else ""
+        dates = {name: date for name in names if (date := parse_snapshot_name(name))}
+        places = {name: "this machine" if date in here else hub for name, date in dates.items()}
+        return {name: place for name, place in places.items() if place}
 
     def other_seeds(self) -> Mapping[int, SnapshotSource]:
         """Give by the number of a seed the same models trained with it."""
@@ -119,7 +114,6 @@ class SnapshotIOManager(dg.IOManager):
 
     def __init__(self, storages: Snapshots) -> None:
         self.storages = storages
-        self._in_trouble: set[str] = set()
 
     @classmethod
     def of(cls, given: Any, families: Iterable[str]) -> "SnapshotIOManager":
@@ -135,30 +129,8 @@ class SnapshotIOManager(dg.IOManager):
             )
         return self.storages[family].of_seed(seed) if seed else self.storages[family]
 
-    def find(self, fingerprint: Fingerprint, cutoff_date: datetime.date, seed: int) -> tuple[ModelSnapshot | None, str]:
-        """Give the snapshot of a date if its fingerprint keeps it; one on the Hub is pulled, or it is said why not."""
-        family = fingerprint.family
-        storage = self.storage(family, seed)
-        found = storage.read_metadata(cutoff_date)
-        if found is not None and fingerprint.keeps(found["fingerprint"]):
-            try:
-                return storage.load_snapshot(cutoff_date), ""
-            except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
-                warn(str(error))
-        if storage.hub is None:
-            return None, ""
-        try:
-            there = storage.download_if(cutoff_date, fingerprint.keeps)
-            return (storage.load_snapshot(cutoff_date) if there else None), ""
-        except (HubError, SnapshotError) as error:
-            self._in_trouble.add(family)
-            return None, str(error)
-
     def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
-        """Write the folder and push the branch; a push that does not get through fails nothing.
-
-        Nothing is written where the asset says that it found the snapshot.
-        """
+        """Write the folder, unless the asset has found it there, and push the branch; see `publish`."""
         if not isinstance(obj, ModelSnapshot):
             raise SnapshotError(
                 f"{context.asset_key.to_user_string()}: expected it to return a ModelSnapshot, got "
@@ -167,10 +139,7 @@ class SnapshotIOManager(dg.IOManager):
         storage = self.storage(obj.family)
         if (context.output_metadata or {}).get("reused") != dg.MetadataValue.bool(True):
             storage.write_snapshot(obj)
-        # a Hub that has just failed is asked once more only
-        pushing = storage.no_retry() if obj.family in self._in_trouble else storage
-        hub = publish(storage, lambda: pushing.upload_snapshot_to_hf(obj.cutoff_date))
-        self._in_trouble.discard(obj.family)
+        hub = publish(storage, lambda: storage.upload_snapshot_to_hf(obj.cutoff_date))
         context.add_output_metadata(location_metadata(storage.path(obj.cutoff_date), hub))
         if context.asset_key.to_user_string() != registry.get(obj.family).asset:
             context.add_output_metadata({"family": obj.family})

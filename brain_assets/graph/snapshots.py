@@ -33,11 +33,10 @@ Metadata = dict[str, dg.MetadataValue | dict[Any, Any] | float | str | bool]
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """A snapshot, whether it was there already, and why it was not taken from the Hub if that was tried."""
+    """A snapshot, and whether it was there already."""
 
     snapshot: "ModelSnapshot"
     reused: bool
-    not_from_hub: str
     place: str
     """Where it is kept."""
 
@@ -53,8 +52,6 @@ class SnapshotResult:
         """
         metadata = snapshot_metadata(self.snapshot) | (more or {})
         metadata["reused"] = all(each.reused for each in (self, *other_seeds))
-        if self.not_from_hub:
-            metadata["not_from_hub"] = self.not_from_hub
         if other_seeds:
             metadata["other_seeds"] = dg.MetadataValue.json([each.place for each in other_seeds])
         fingerprints = [each.snapshot.fingerprint for each in (self, *other_seeds)]
@@ -74,22 +71,20 @@ def make_snapshot(
     train: "Callable[[], ModelSnapshot]",
     seed: int = 0,
 ) -> SnapshotResult:
-    """Give the year's snapshot: the one with the same fingerprint, if the IO manager can find it, else a new one.
+    """Give the year's snapshot: the one with the same fingerprint, if it is there, else a new one.
 
     One of another seed than the first is kept at once, as no output is; `seed`: its number.
     """
     family, cutoff_date = fingerprint.family, cutoff_of_year(int(context.partition_key))
-    storage, problem = snapshot_io.storage(family, seed), ""
+    storage = snapshot_io.storage(family, seed)
     place = str(storage.path(cutoff_date))
     if not force:
-        found, problem = snapshot_io.find(fingerprint, cutoff_date, seed)
+        found = storage.find_kept(fingerprint, cutoff_date)
         if found is not None:
             context.log.info(f"{family} {cutoff_date} has fingerprint {found.fingerprint[:12]}: not trained again")
             if words := other_libraries(found.metadata["fingerprint"]):
                 warn(f"{family} {cutoff_date}: {words}")
-            return SnapshotResult(found, True, "", place)
-    if problem:
-        warn(f"{family} {cutoff_date}: trained here, not taken from the Hub: {problem}")
+            return SnapshotResult(found, True, place)
     snapshot = train()
     if snapshot.fingerprint != fingerprint.value:
         raise BrainAssetsError(
@@ -98,7 +93,7 @@ def make_snapshot(
         )
     if seed:
         storage.write_snapshot(snapshot)
-    return SnapshotResult(snapshot, False, problem, place)
+    return SnapshotResult(snapshot, False, place)
 
 
 def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> Metadata:

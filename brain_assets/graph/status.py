@@ -21,14 +21,14 @@ from dagster import AssetKey
 from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
-from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
+from brain_assets.errors import DamagedSnapshotError, DamagedTableError, TableError
 from brain_assets.graph.checks import latest_warnings
 from brain_assets.graph.record import Record, parents_of
 from brain_assets.graph.sources import CHANGED, change, changed_rows, look
 from brain_assets.market.base import Market, Observation
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
-from brain_assets.portfolio.seeds import COMPARED, with_seed
+from brain_assets.portfolio.seeds import stands_beside
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json, other_libraries
 from brain_assets.store.names import cutoff_of_year
@@ -83,10 +83,8 @@ class StatusReader:
         self.market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
-            registry.get(family).asset: storage.no_retry()
-            for family, storage in resources["snapshot_io"].storages.items()
+            registry.get(family).asset: storage for family, storage in resources["snapshot_io"].storages.items()
         }
-        self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self._options = options or {}
@@ -154,32 +152,16 @@ class StatusReader:
         return "" if name not in self._storages or self._metadata(name, year) else "its folder is gone"
 
     def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
+        """Read what a model on this machine says of itself; None: there is none. Raises `DamagedSnapshotError`."""
         if name not in self._storages:
             return None
         if (name, year) not in self._found:
-            self._found[name, year] = self._read_metadata(name, year)
+            storage, cutoff_date = self._storages[name], cutoff_of_year(year)
+            found = storage.read_metadata(cutoff_date)
+            if found is None:
+                storage.refuse_damaged(cutoff_date)
+            self._found[name, year] = found
         return self._found[name, year]
-
-    def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
-        local = storage.read_metadata(cutoff_date)
-        if local is None:
-            storage.refuse_damaged(cutoff_date)
-        if local is not None or storage.hub is None:
-            return local
-        try:
-            commit = self._branches(storage).get(cutoff_date)
-            return None if commit is None else storage.read_hf_manifest(cutoff_date, commit)
-        except (HubError, RefusedSnapshotError) as error:
-            warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
-            return None
-
-    def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
-        if storage.family not in self._commits:
-            self._commits[storage.family] = {}  # a Hub that fails is asked once, and not for every year
-            self._commits[storage.family] = storage.hf_commits()
-        return self._commits[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
         try:
@@ -216,8 +198,7 @@ class StatusReader:
         storage, recorded = self._storages[name], _recorded_options(self._storages[name].family, values)
         for number in range(1, values["n_seeds"]):
             metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
-            expected = {**main["fingerprint"], "config": hash_json(with_seed(recorded, number))}
-            if metadata is None or any(metadata["fingerprint"][part] != expected[part] for part in COMPARED):
+            if metadata is None or not stands_beside(main["fingerprint"], recorded, number, metadata["fingerprint"]):
                 return True
         return False
 

@@ -29,7 +29,7 @@ class PushConfig(SyncConfig):
 class PullConfig(PushConfig):
     """Run configuration of a pull."""
 
-    force: bool = pydantic.Field(False, description="Replace also what was made here and never pushed.")
+    force: bool = pydantic.Field(False, description="Replace also what is here and differs.")
 
 
 @dg.op(name="status")

@@ -15,7 +15,7 @@ from brain_assets.graph.project import Project
 from brain_assets.graph.runs import PROCESS_TAG, SHOWN_TAG, failed_steps, show, this_process
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
-from brain_assets.portfolio.seed_training import SeedTraining
+from brain_assets.portfolio.policies import SeedTraining
 from brain_assets.progress import Say, overheard, report
 from brain_assets.store.names import cutoff_of_year
 

@@ -45,23 +45,14 @@ PASSING_STATUS = frozenset({408, 500, 502, 503, 504})  # what may be over at the
 _IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
 _NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
 _TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests
+NO_FACTS: Mapping[str, Any] = {"facts": {}}  # of who files nothing
 _TURN = threading.Lock()  # whoever is about to ask holds it for `SECONDS_BETWEEN`
 
 
 class EdgarFundamentals:
     """Quarterly ratios of companies that file with the SEC.
 
-    Parameters
-    ----------
-    identity : str
-        Who asks, as the SEC wants to know it: ``"Jane Doe jane@example.org"``. It goes to the SEC and nowhere else.
-    sleep : callable, optional
-        Waits for so many seconds.
-
-    Raises
-    ------
-    SettingsError
-        The identity is not a name and an e-mail address.
+    `identity`, who asks, goes to the SEC and nowhere else; `SettingsError` if it is no name and e-mail address.
     """
 
     def __init__(self, identity: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -105,25 +96,22 @@ class EdgarFundamentals:
         with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
             if self._ciks is None:
                 place = f"EDGAR, ticker table ({TICKERS_URL})"
-                table = self._get(client, TICKERS_URL, place)
-                if table is None:
-                    raise MarketError(_gone(place, "404 Not Found"))
-                self._ciks = _company_numbers(table, place)
+                self._ciks = _company_numbers(self._get(client, TICKERS_URL, place, must_exist=True), place)
             for position, symbol in enumerate(symbols, start=1):
                 if symbol not in self._rows:
                     report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
                     cik = self._ciks.get(_as_edgar_writes(symbol))
                     url = FACTS_URL.format(cik=cik or 0)
-                    facts = None if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
+                    facts = NO_FACTS if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
                     try:
-                        self._rows[symbol] = quarterly_ratios({"facts": {}} if facts is None else facts, symbol)
+                        self._rows[symbol] = quarterly_ratios(facts, symbol)
                     except MarketError as error:
                         failed.append(str(error))
         if failed:
             raise MarketError(" ".join(failed))
 
-    def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
-        """Ask until there is an answer, and parse it; None: there is nothing (404)."""
+    def _get(self, client: "httpx2.Client", url: str, place: str, must_exist: bool = False) -> Mapping[str, Any]:
+        """Ask until there is an answer, and parse it; of what there is not (404), facts without any."""
         try:
             response = retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._sleep)
         except _LimitedError as error:
@@ -136,8 +124,11 @@ class EdgarFundamentals:
                 f"{place}: expected an answer, got none ({error}) in {MAX_ATTEMPTS} attempts; check the connection and "
                 "whether the SEC's site is up, then run again."
             ) from error
-        if response.status_code == 404:
-            return None
+        if response.status_code == 404 and not must_exist:
+            return NO_FACTS
+        if response.status_code != 200:
+            status = f"{response.status_code} {response.reason_phrase}".strip()
+            raise MarketError(f"{place}: expected an answer, got {status}; check that EDGAR still has this address.")
         try:
             parsed = response.json()
         except ValueError:
@@ -147,7 +138,7 @@ class EdgarFundamentals:
         return parsed
 
     def _ask(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
-        """Ask once, when it is time; give an answer of 200 or 404."""
+        """Ask once, when it is time; raises for what may pass, and for an identity that is not accepted."""
         import httpx2
 
         with _TURN:
@@ -172,7 +163,7 @@ class EdgarFundamentals:
                 f"{place}: expected an answer, got {status}, which is what the SEC says to those whose identity it "
                 "does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail address."
             )
-        raise MarketError(_gone(place, status))
+        return response
 
 
 class _LimitedError(TransientError):
@@ -193,10 +184,6 @@ def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
 def _as_edgar_writes(symbol: str) -> str:
     """Spell a symbol as EDGAR does: capitals, and a dash before the class of a share."""
     return symbol.strip().upper().replace(".", "-").replace("/", "-")
-
-
-def _gone(place: str, status: str) -> str:
-    return f"{place}: expected an answer, got {status}; check that EDGAR still has this address."
 
 
 def _unlike(place: str, expected: str, got: object) -> str:

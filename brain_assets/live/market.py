@@ -38,16 +38,8 @@ PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=5.0, longest_wait=120.0
 class LiveMarket:
     """Daily bars from Yahoo, split- and dividend-adjusted as of today.
 
-    Parameters
-    ----------
-    symbols : tuple of str
-        In Yahoo's spelling (``BRK-B``, not ``BRK.B``); upper and lower case are the same.
-    files_dir : Path, optional
-        Holds news scores or headlines; None: there are none.
-    edgar_identity : str, optional
-        Who asks SEC EDGAR for fundamentals; ``none``: nobody does.
-    clock, sleep : callable, optional
-        Give the present moment, which decides what sessions are finished; wait for so many seconds.
+    Symbols are in Yahoo's spelling (``BRK-B``, not ``BRK.B``), in any case; `files_dir` may hold news scores or
+    headlines; `edgar_identity` asks SEC EDGAR for fundamentals, unless it is ``none``.
     """
 
     name = "live"
@@ -93,14 +85,8 @@ class LiveMarket:
 
         Each is known at the close of its session, and here once it is final, at 16:30 in New York; but its *level*
         depends on later splits and dividends. A bar that cannot be is not known and has no row: such are counted by
-        symbol and year among the table's findings (`brain_assets.market.findings`).
-
-        Raises
-        ------
-        MarketError
-            Yahoo could not be reached, or answered with something else, or in another currency than dollars.
-            `RateLimitedError`: it still limited the rate after `MAX_ATTEMPTS`; `UnknownSymbolError`, naming every such
-            symbol; `EmptyResponseError`: no symbol has a bar in the range, or no session of it is finished.
+        symbol and year among the table's findings (`brain_assets.market.findings`). Raises `MarketError` for an answer
+        of no use, another currency than dollars, a rate limit that lasts, unknown symbols, and a range without a bar.
         """
         known_end = min(end, first_unfinished_day(self._clock()))
         asked = f"live market, {start} to {end} (exclusive)"

@@ -21,7 +21,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,9 +32,8 @@ from brain_assets.live.filings import shorten
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import OHLC_RULES, ON_SESSION, PRICE_TABLE
-from brain_assets.retry import RetryPolicy, TransientError, retry
+from brain_assets.retry import TransientError
 
-PATIENCE_WITH_CACHE = RetryPolicy(first_wait=0.1, longest_wait=2.0)
 N_THREADS = 4  # requests under way at once; more gain little and are rate limited sooner
 CURRENCY = "USD"  # what all quotes are in, in Yahoo's spelling; it calls pence ``GBp``
 
@@ -69,10 +68,9 @@ class Batch:
 
     def ask(self) -> None:
         """Ask for all pending symbols; raises `TransientError` if some are still pending. May be called again."""
-        _open_caches()
         with _exceptions_alone():
             limited = self._ask_each(self.pending)
-            again, self.failed = list(self.failed), {}  # a connection may break once
+            again, self.failed = list(self.failed), {}  # a connection may break once, a fresh cache be locked
             self.pending = limited + self._ask_each(again)
         if self.pending:
             raise TransientError(f"too many requests, {len(self.pending)} symbols left")
@@ -201,25 +199,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, LookupError | TypeError | AttributeError | UnicodeDecodeError):
         return f"an answer that is no chart of prices; {type(error).__name__}: {error}"
     return f"{type(error).__name__}: {error}"
-
-
-def _open_caches() -> None:
-    """Open yfinance's caches of time zones and cookies here, before its threads do it at once.
-
-    SQLite lets one switch a new file to WAL, and tells others "database is locked"; so another process is waited for.
-    """
-    from peewee import OperationalError
-    from yfinance.cache import get_cookie_cache, get_tz_cache
-
-    def open_both() -> None:
-        try:
-            get_tz_cache().initialise()
-            get_cookie_cache().initialise()
-        except OperationalError as error:
-            raise TransientError(str(error)) from error
-
-    with suppress(TransientError):  # then asking tells
-        retry(open_both, PATIENCE_WITH_CACHE, "yfinance's cache: open it")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The assets ``<forecaster>_model``, without partitions, and the job that makes them all."""
 
-from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -23,8 +22,6 @@ from brain_assets.market.calendar import Clock
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.progress import report, warn
-from brain_assets.store.hub import HubCopy
-from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
@@ -107,20 +104,13 @@ def _main_version(
             storage.promote(name)
         report(f"{family} {name}: {snapshot.metadata['scores']['verdict']}")
 
-    def push() -> HubCopy:
-        copy = storage.upload(name)
-        if storage.current():
-            main = storage.upload(MAIN_BRANCH)  # it follows
-            copy = replace(copy, changed=copy.changed or main.changed, before=main.before)
-        return copy
-
     return dg.MaterializeResult(
         metadata={
             "reused": reused,
             "version": name,
             "current_version": storage.current() or "none",
             **_scores(snapshot),
-            **location_metadata(storage.folder / name, publish(storage, push)),
+            **location_metadata(storage.folder / name, publish(storage, lambda: storage.upload_version(name))),
             **snapshot_metadata(snapshot),
         },
         data_version=dg.DataVersion(name),

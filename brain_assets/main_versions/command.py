@@ -7,16 +7,15 @@ from rich.markup import escape
 from rich.table import Column
 
 from brain_assets.cli_run import print_summary, run_years
-from brain_assets.errors import HubError, SettingsError, SnapshotError
+from brain_assets.errors import SettingsError, SnapshotError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
+from brain_assets.graph.snapshots import publish
 from brain_assets.graph.status import needs_of
 from brain_assets.graph.tasks import BAD, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.settings import read_settings
-from brain_assets.store.hub import in_place_of
-from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import (
     ConfigOption,
@@ -71,16 +70,10 @@ def promote(
         before = "none that is there"
     storage.promote(version)
     console.print(f"{family}: current is {version} (before: {before})")
-    if storage.hub is None:
-        return
-    try:
-        storage.upload(version)
-        copy = storage.upload(MAIN_BRANCH)
-    except HubError as error:
-        console.print(f"[yellow]hub: failed: {escape(str(error))}[/]")
-    else:
-        replaced = f", {in_place_of(copy.before)}" if copy.before else ""
-        console.print(f"hub: main of {storage.repo.repo} holds it{replaced}")
+    pushed = publish(storage, lambda: storage.upload_version(version))
+    if "hub_commit" in pushed:
+        reason = pushed.get("hub_reason", "")
+        console.print(f"hub: main of {storage.repo.repo} holds it{reason and f', {reason}'}")
 
 
 def train(

@@ -14,10 +14,9 @@ import numpy as np
 from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
-from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.forecaster import EpochLosses, ForecasterConfig
-from brain_assets.forecasting.training import train_snapshot, validate
+from brain_assets.forecasting.training import forecaster_card, train_snapshot, validate
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks, complete_weeks
 from brain_assets.market.prices import PricePanel

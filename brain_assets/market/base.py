@@ -95,14 +95,6 @@ class ObservableMarket(Market, Protocol):
         """
 
 
-@runtime_checkable
-class DescribedMarket(Market, Protocol):
-    """A market made of what a user brings, who wants to see what it was taken for."""
-
-    def describe(self) -> Sequence[str]:
-        """Say in a few lines what there is and what it was taken for; raises nothing that has to do with the data."""
-
-
 class MarketNote(NamedTuple):
     """What a reader of a model must know about the market that it learned from; goes into its metadata and card."""
 

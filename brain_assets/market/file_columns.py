@@ -6,7 +6,6 @@ Names are compared without case, blanks, ``_``, ``.``, ``<`` and ``>``. The rule
 import ast
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,26 +75,29 @@ def read_names(names: Sequence[str]) -> Header:
     if not any(map(_PAIR.fullmatch, names)):
         return Header(tuple(names))
     pairs = [ast.literal_eval(name) if _PAIR.fullmatch(name) else (name, "") for name in names]
-    places = [place for place, (_, ticker) in enumerate(pairs) if not ticker]  # the index, where pandas puts it last
-    ordered = sorted(pairs, key=lambda pair: pair[1] != "")
-    wide = _two_levels([first for first, _ in ordered], [second for _, second in ordered], 0)
-    if wide is None or len(places) != 1:
-        return Header(tuple(names))
-    levels = [[*level[1 : places[0] + 1], level[0], *level[places[0] + 1 :]] for level in (wide.names, wide.tickers)]
-    return Header(tuple(levels[0]), tuple(levels[1]))
+    days = [place for place, (_, ticker) in enumerate(pairs) if not ticker]  # the index, where pandas puts it last
+    first, second = zip(*pairs, strict=True)
+    wide = _two_levels(first, second, 0, days[0]) if len(days) == 1 else None
+    return wide or Header(tuple(names))
 
 
-def _two_levels(first: Sequence[str], second: Sequence[str], n_lines: int) -> Header | None:
-    """Take one of two lines for prices and the other for symbols; None: they are neither."""
+def _two_levels(first: Sequence[str], second: Sequence[str], n_lines: int, day: int = 0) -> Header | None:
+    """Take one of two lines for prices and the other for symbols; None: they are neither. `day`: where the days are."""
     for names, tickers in ((first, second), (second, first)):
-        are_symbols = all(re.fullmatch(r"[A-Za-z^][\w.^=&/-]*|\d+\.[A-Za-z]+", text) for text in tickers[1:])
-        if {"close"} <= {canonical(name) for name in names[1:]} <= _OF_PRICES and are_symbols:
-            return Header(("date", *names[1:]), ("", *tickers[1:]), n_lines)
+        found = {canonical(name) for place, name in enumerate(names) if place != day}
+        symbols = [text for place, text in enumerate(tickers) if place != day]
+        are_symbols = all(re.fullmatch(r"[A-Za-z^][\w.^=&/-]*|\d+\.[A-Za-z]+", text) for text in symbols)
+        if {"close"} <= found <= _OF_PRICES and are_symbols:
+            levels = (*names[:day], "date", *names[day + 1 :]), (*tickers[:day], "", *tickers[day + 1 :])
+            return Header(*levels, n_lines)
     return None
 
 
 def find_roles(names: Sequence[str], wanted: Sequence[str]) -> Roles:
-    """Find columns by their names; those that a file lacks are left out."""
+    """Find columns by their names; those that a file lacks are left out.
+
+    Adjusted prices take the place of those as traded: all four, or else the adjusted close stands beside them.
+    """
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         places.setdefault(canonical(name), []).append(place)
@@ -105,11 +107,6 @@ def find_roles(names: Sequence[str], wanted: Sequence[str]) -> Roles:
             if written in places:
                 roles[name] = places[written]
                 break
-    return _adjusted_first(roles)
-
-
-def _adjusted_first(roles: dict[str, list[int]]) -> Roles:
-    """Put adjusted prices in the place of those as traded: all four, or else the adjusted close beside them."""
     adjusted = {name: roles.pop(other) for name, other in ADJUSTED.items() if other in roles}
     if set(PRICES) <= set(adjusted):
         roles |= adjusted
@@ -128,33 +125,27 @@ def shape(header: Header) -> str:
     return "yfinance" if header.tickers else next(known, "table")
 
 
-def symbol_of_name(path: Path) -> str:
-    """Give the symbol that a file's name has: the longest token in capitals, or what it is called without them.
+def symbols_of_names(names: Sequence[str]) -> list[str]:
+    """Give the symbol that each file's name has: its longest token in capitals, or what it is called without them.
 
-    A token that all files beside it have, such as a vendor's, is taken only where there is no other. Empty: none.
+    A token that all names with some have, such as a vendor's, is taken only where there is no other. Empty: none.
     """
-    own = _tokens(_stem(path))
-    if others := [token for token in own if token not in _shared(path.parent, path.parent.stat().st_mtime_ns)] or own:
-        return max(others, key=len)
-    small = re.sub(r"^prices?[\W_]*", "", _stem(path), flags=re.IGNORECASE).upper()
-    return small if re.search("[A-Z]", small) and not path.name.lower().startswith(OTHERS) else ""
-
-
-@cache
-def _shared(folder: Path, _changed: int) -> frozenset[str]:
-    """Give the tokens in the names of all files of prices that have any, in a folder as it was when it last changed."""
-    paths = (path for path in folder.iterdir() if is_table(path) and not path.name.lower().startswith(OTHERS))
-    tokens = [frozenset(found) for path in paths if (found := _tokens(_stem(path)))]
-    return frozenset.intersection(*tokens) if len(tokens) > 1 else frozenset()
+    stems = [_ENDING.sub("", name) for name in names]
+    tokens = [_tokens(stem) for stem in stems]
+    some = [set(found) for found in tokens if found]
+    shared = set.intersection(*some) if len(some) > 1 else set()
+    symbols = []
+    for stem, found in zip(stems, tokens, strict=True):
+        small = re.sub(r"^prices?[\W_]*", "", stem, flags=re.IGNORECASE).upper()
+        if not re.search("[A-Z]", small) or stem.lower().startswith(OTHERS):
+            small = ""
+        symbols.append(max([token for token in found if token not in shared] or found or [small], key=len))
+    return symbols
 
 
 def is_table(path: Path) -> bool:
     """Say whether a file is one that is read, by its name."""
     return _ENDING.search(path.name) is not None and not path.name.startswith((".", "~"))
-
-
-def _stem(path: Path) -> str:
-    return _ENDING.sub("", path.name)
 
 
 def _tokens(stem: str) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from brain_assets.arrays import BoolArray, FloatArray, IntArray, MomentArray
+from brain_assets.arrays import BoolArray
 
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
 """How files write that a number is not known, in any case. Excel's errors are none of it."""
@@ -41,25 +41,24 @@ _COUNT = r"-?(?:\d{1,18}|[1-8]\d{18})"
 _DIGITS = r"(?:19|20)\d{4}(?:0[1-9]|[12]\d|3[01])"
 """A day as eight digits; seconds at a midnight end in 00. One such day, and a longer number beside it is a slip."""
 
-_INT, _EXPONENT, _LIMITLESS = r"\d+", r"(?:[eE][+-]?\d+)?", r"[+-]?(?:inf|infinity|nan)"
+_EXPONENT, _LIMITLESS = r"(?:[eE][+-]?\d+)?", r"[+-]?(?:inf|infinity|nan)"
 _POINT = rf"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:,\d{{3}})+)?(?:\.\d*)?{_EXPONENT}"
 _COMMA = rf"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:\.\d{{3}})+)?(?:,\d*)?{_EXPONENT}"
+
+
+Key = tuple[str, int]  # a column, and which of the file's that are named so
 
 
 class Parsed(NamedTuple):
     """A column of one kind."""
 
-    values: FloatArray | MomentArray
+    values: pd.Series
     wrong: BoolArray  # rows that hold something else; their day is given if it is known all the same
     expected: str
 
 
 class TwoWays(Exception):  # noqa: N818 - caught where the file is known, and said there
-    """Numbers are written in two ways: the column, and the row and the text of each."""
-
-    def __init__(self, column: int, found: list[tuple[int, str]]) -> None:
-        super().__init__(column, found)
-        self.column, self.found = column, found
+    """Numbers are written in two ways: by the column's key, the row and the text of each, in the order of the rows."""
 
 
 def texts(column: pa.ChunkedArray) -> pa.Array:
@@ -75,38 +74,41 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pat.is_string(inner) or pat.is_large_string(inner) or pat.is_string_view(inner))
 
 
-def parse_texts(column: pa.ChunkedArray) -> tuple[IntArray, list[str]]:
-    """Give codes, -1 where there is nothing, and the distinct texts that they stand for."""
+def parse_texts(column: pa.ChunkedArray) -> Parsed:
+    """Read texts as categories; a row without one has none. Raises `pyarrow.ArrowException` for other types."""
     found = texts(column).dictionary_encode()
-    codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     names = found.dictionary.to_pylist()
     if "" in names:
-        codes = np.where(codes == names.index(""), -1, codes).astype(np.int64)
-    return codes, names
+        codes = np.where(codes == names.index(""), -1, codes)
+    values = pd.Categorical.from_codes(codes, pd.Index(names, dtype="str"))
+    values = values.remove_categories([""]) if "" in names else values
+    return Parsed(pd.Series(values), np.zeros(len(codes), dtype=bool), "a text")
 
 
 def parse_days(column: pa.ChunkedArray) -> Parsed:
     """Read days: the day that is written counts, whatever its zone; a time other than midnight is none."""
+    expected = A_DAY
     if is_text(column.type):
         with suppress(pa.ArrowInvalid):  # all written as ISO has it
-            days = texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-            return Parsed(days, np.isnat(days), A_DAY)
-        codes, names = parse_texts(column)
-        distinct = pd.Series([*names, None], dtype="str")  # the last is what -1 stands for
+            days = pd.Series(texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]"))
+            return Parsed(days, days.isna().to_numpy(), A_DAY)
+        written = parse_texts(column).values.cat
+        distinct = pd.Series([*written.categories, None], dtype="str")  # the last is what -1 stands for
         values, expected = _written_days(distinct)
-        values = values[codes]
+        values = values.to_numpy()[written.codes]
     elif pat.is_timestamp(column.type) or pat.is_date(column.type):
         moments = _four_digits(column).to_pandas(date_as_object=False)
         values = moments.dt.tz_localize(None).dt.as_unit("us").to_numpy()
-        expected = A_DAY
     elif pat.is_integer(column.type) or pat.is_float64(column.type):  # a shorter one rounds 20180103 to 20180104
         numbers = column.to_pandas()
         whole = numbers.where((numbers % 1 == 0) & numbers.between(-_LARGEST, _LARGEST))
-        values, expected = _written_days(whole.astype("Int64").astype("str"))
+        written_days, expected = _written_days(whole.astype("Int64").astype("str"))
+        values = written_days.to_numpy()
     else:
-        values, expected = np.full(len(column), "NaT", "datetime64[us]"), A_DAY
+        values = np.full(len(column), "NaT", "datetime64[us]")
     days = values.astype("datetime64[D]").astype("datetime64[us]")
-    return Parsed(days, values != days, expected)  # NaT is not NaT
+    return Parsed(pd.Series(days), values != days, expected)  # NaT is not NaT
 
 
 def _four_digits(column: pa.ChunkedArray) -> pa.Array:
@@ -116,7 +118,7 @@ def _four_digits(column: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(pa.array(far), pa.scalar(None, column.type), column.combine_chunks())
 
 
-def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
+def _written_days(written: pd.Series) -> tuple[pd.Series, str]:
     """Read texts; what is no day is NaT, what has a time keeps it. Days and months in an open order are none."""
     bare = written.str.replace(_MIDNIGHT, "", regex=True)
     values = pd.Series(pd.NaT, index=written.index, dtype="datetime64[us]")
@@ -127,20 +129,20 @@ def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
         unit = next(name for least, name in _UNITS if size >= least)
         counted = pd.to_datetime(numbers, unit=unit, errors="coerce").astype("datetime64[us]")
         at_midnight = counted == counted.dt.normalize()  # of others the unit may be another, and so the day
-        return counted.where(at_midnight).to_numpy(), f"{A_DAY}, or midnight UTC"
+        return counted.where(at_midnight), f"{A_DAY}, or midnight UTC"
     for pattern, form in _FORMS:
         values = values.fillna(_read(bare, pattern, form))
     with_time = written.where(values.isna()).str.extract(r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})", expand=True)
     values = values.fillna(_read(with_time[0] + " " + with_time[1], r".*", "%Y-%m-%d %H:%M"))
     parts = bare.str.extract(rf"^{_OPEN}$", expand=True)
     if parts[0].isna().all():
-        return values.to_numpy(), A_DAY
+        return values, A_DAY
     is_month = [pd.to_numeric(parts[place]).max() <= 12 for place in (0, 2)]
     if is_month[0] == is_month[1]:
-        return values.to_numpy(), f"{A_DAY}, since it is open whether the day or the month comes first"
+        return values, f"{A_DAY}, since it is open whether the day or the month comes first"
     form = "%m/%d/%Y" if is_month[0] else "%d/%m/%Y"
     ordered = parts[0] + "/" + parts[2] + "/" + parts[3]
-    return values.fillna(_read(ordered, r".*", form)).to_numpy(), A_DAY
+    return values.fillna(_read(ordered, r".*", form)), A_DAY
 
 
 def _read(written: pd.Series, pattern: str, form: str) -> pd.Series:
@@ -158,66 +160,54 @@ def parse_moments(column: pa.ChunkedArray) -> Parsed:
         values = pd.to_datetime(zoned, format="ISO8601", utc=True, errors="coerce")
     else:
         values = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
-    moments = values.dt.tz_convert("UTC").dt.tz_localize(None).dt.ceil("us").dt.as_unit("us")
-    return Parsed(moments.to_numpy(), moments.isna().to_numpy(), A_MOMENT)
+    moments = values.dt.tz_convert("UTC").dt.ceil("us").dt.as_unit("us")
+    return Parsed(moments, moments.isna().to_numpy(), A_MOMENT)
 
 
-def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -> dict[int, Parsed]:
-    """Read the columns of numbers of one file, by their places, which are written in one way.
+def parse_numbers(columns: Mapping[Key, pa.ChunkedArray], decimal_comma: bool) -> dict[Key, Parsed]:
+    """Read the columns of numbers of one file, which are written in one way; raises `TwoWays`.
 
     `decimal_comma`: what a comma or a point before three digits is taken for where no other number decides it.
     """
-    read: dict[int, Parsed] = {}
-    written: dict[int, pa.Array] = {}
+    read: dict[Key, tuple[pa.Array, BoolArray]] = {}
+    written = {}
     for key, column in columns.items():
-        if not is_text(kind := column.type):
-            if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
-                read[key] = _all_right(column.cast(pa.float64(), safe=False))
-            else:
-                read[key] = Parsed(np.full(len(column), np.nan), np.ones(len(column), dtype=bool), "a number")
-            continue
-        try:
-            read[key] = _all_right(column.cast(pa.float64()))
-        except pa.ArrowInvalid:
+        kind, no_row = column.type, np.zeros(len(column), dtype=bool)
+        if is_text(kind):
             found = texts(column)
             nothing = pc.is_in(pc.utf8_lower(found), pa.array(NOTHING))
             written[key] = pc.if_else(nothing, pa.scalar(None, pa.string()), found)
-    try:  # at one go, now that what is not known is out of the way
-        read |= {key: _all_right(column.cast(pa.float64())) for key, column in written.items()}
+        elif pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
+            read[key] = column.cast(pa.float64(), safe=False).combine_chunks(), no_row
+        else:
+            read[key] = pa.nulls(len(column), pa.float64()), ~no_row
+    try:
+        read |= {key: (column.cast(pa.float64()), np.zeros(len(column), bool)) for key, column in written.items()}
     except pa.ArrowInvalid:
-        written |= {key: texts(columns[key]) for key in columns if is_text(columns[key].type) and key not in written}
         comma = _is_comma(written, decimal_comma)
         read |= {key: _one_by_one(column, comma) for key, column in written.items()}
-    return {key: read[key] for key in columns}
+    return {
+        key: Parsed(pd.Series(values.to_numpy(zero_copy_only=False)), wrong, "a number")
+        for key, (values, wrong) in read.items()
+    }
 
 
-def _all_right(numbers: pa.Array) -> Parsed:
-    values: FloatArray = numbers.to_numpy(zero_copy_only=False) if isinstance(numbers, pa.Array) else numbers.to_numpy()
-    return Parsed(values, np.zeros(len(values), dtype=bool), "a number")
-
-
-def _is_comma(written: Mapping[int, pa.Array], decimal_comma: bool) -> bool:
+def _is_comma(written: Mapping[Key, pa.Array], decimal_comma: bool) -> bool:
     """Decide whether the comma is the decimal sign; raises `TwoWays` if some numbers say so and others not."""
-    first: dict[bool, tuple[int, int, str]] = {}
-    unsure: dict[bool, tuple[int, int, str]] = {}
+    first: dict[bool, tuple[int, str, Key]] = {}  # whether the comma is the sign -> where a number says so
+    unsure: dict[bool, tuple[int, str, Key]] = {}
     for key, column in written.items():
         is_point, is_comma = _matches(column, _POINT), _matches(column, _COMMA)
         for comma, fits, sign in ((True, is_comma & ~is_point, ","), (False, is_point & ~is_comma, ".")):
-            _remember(first, comma, key, column, fits)
             with_sign = pc.fill_null(pc.match_substring(column, sign), False).to_numpy(zero_copy_only=False)
-            _remember(unsure, comma, key, column, is_comma & is_point & with_sign)
+            for found, rows in ((first, fits), (unsure, is_comma & is_point & with_sign)):
+                if comma not in found and rows.any():
+                    row = int(np.argmax(rows))
+                    found[comma] = row, column[row].as_py(), key
     decided = first or unsure
     if len(decided) > 1 and (first or decimal_comma):
-        raise TwoWays(decided[False][0], sorted(each[1:] for each in decided.values()))
+        raise TwoWays(decided[False][2], sorted((row, text) for row, text, _ in decided.values()))
     return next(iter(first)) if first else decimal_comma and True in unsure
-
-
-def _remember(
-    found: dict[bool, tuple[int, int, str]], comma: bool, key: int, column: pa.Array, rows: BoolArray
-) -> None:
-    if comma not in found and rows.any():
-        row = int(np.argmax(rows))
-        found[comma] = key, row, column[row].as_py()
 
 
 def _matches(column: pa.Array, pattern: str) -> BoolArray:
@@ -226,15 +216,14 @@ def _matches(column: pa.Array, pattern: str) -> BoolArray:
     return pc.fill_null(pc.and_(fits, digits), False).to_numpy(zero_copy_only=False)
 
 
-def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
+def _one_by_one(column: pa.Array, comma: bool) -> tuple[pa.Array, BoolArray]:
+    """Read what is a number; tells which rows hold something else."""
     fits = _matches(column, _COMMA if comma else _POINT)
     other = pc.fill_null(pc.match_substring_regex(column, rf"(?i)^{_LIMITLESS}$"), False).to_numpy(zero_copy_only=False)
     plain = pc.replace_substring(column, "." if comma else ",", "")
     plain = pc.replace_substring(plain, ",", ".") if comma else plain
-    known = pa.array(fits | other)
-    values = pc.if_else(known, plain, pa.scalar(None, pa.string())).cast(pa.float64())
-    wrong = ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False)
-    return Parsed(values.to_numpy(zero_copy_only=False), wrong, "a number")
+    values = pc.if_else(pa.array(fits | other), plain, pa.scalar(None, pa.string())).cast(pa.float64())
+    return values, ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False)
 
 
 def text_at(column: pa.ChunkedArray, row: int) -> str:

@@ -48,21 +48,12 @@ _COLUMNS = {"title_sha256": "str", "score": "float64"}
 class FinBertScorer:
     """Scores headlines; callable from distinct or repeated titles to scores.
 
-    Parameters
-    ----------
-    model : str
-        A folder that `save_pretrained` wrote, or a model repo of the Hub, ``user/name``, which is fetched once. Nothing
-        is fetched or loaded before a title is to be scored. Code that a model brings along is not run; weights are
-        safetensors or a pickle that holds nothing but tensors.
-    batch_size : int
-        Most titles in one pass through the network; changes no score.
-    cache : Path or UPath, optional
-        Folder of the scores of earlier runs; None: none are kept.
+    `model` is a folder that `save_pretrained` wrote, or a model repo of the Hub, ``user/name``, which is fetched once,
+    when a title is to be scored. Code that it brings along is not run; weights are safetensors or a pickle that holds
+    nothing but tensors. `batch_size`: most titles in one pass; changes no score. `cache`: folder of earlier scores.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: DataPath | None = None) -> None:
-        if batch_size < 1:
-            raise MarketError(f"batch_size: expected at least 1 headline, got {batch_size}; set a larger one.")
         self.model, self.batch_size, self.cache = model, batch_size, cache
 
     def __call__(self, titles: Sequence[str]) -> FloatArray:
@@ -205,18 +196,19 @@ def _fetch(name: str) -> Path:
         )
     import httpx2
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _SAFE_WEIGHTS]))
         if not any(folder.glob(_SAFE_WEIGHTS)):
             folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _PICKLED_WEIGHTS]))
-    except LocalEntryNotFoundError:  # a kind of the next
-        reason = "no connection to the Hub and no complete copy on this machine"
-    except HfHubHTTPError as error:  # what a server says is not repeated: it may hold the token
-        reason = f"the Hub's answer {error.response.status_code} (no such repo, or no right to read it)"
-    except (httpx2.HTTPError, OSError, ValueError) as error:
-        reason = type(error).__name__
+    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:  # what a server says may hold the token
+        answer = getattr(error, "response", None)
+        reason = (
+            "no connection to the Hub and no complete copy on this machine"
+            if answer is None
+            else f"the Hub's answer {answer.status_code} (no such repo, or no right to read it)"
+        )
     else:
         return folder
     raise MarketError(

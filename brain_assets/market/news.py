@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray, FloatArray, MomentArray
+from brain_assets.arrays import FloatArray, MomentArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
@@ -38,34 +38,29 @@ _HEADLINES = {"published": MOMENT, "symbol": TEXT, "title": TEXT}
 _ZONES = ("UTC", "America/New_York")
 
 
-def read_score_files(paths: Sequence[Path]) -> FileTable:
+def read_score_files(paths: Sequence[Path], spelled: Sequence[str], symbols: Sequence[str]) -> FileTable:
     """Read every file and judge every row; days without a score are left out, each other day becomes a session."""
-    rows = read_files(paths, NEWS_TABLE.types).judged(ONE_SYMBOL).joined().without_repeats(NEWS_TABLE.order)
+    rows = read_files(paths, NEWS_TABLE.types).judged(ONE_SYMBOL).joined(spelled).of(symbols)
+    rows = rows.without_repeats(NEWS_TABLE.order)
     rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*NEWS_TABLE.value_rules, _inside_calendar("date")))
     frame = rows.frame.assign(
         date=day_sessions(rows.frame["date"]), n_articles=rows.frame["n_articles"].astype("int64")
     )
-    faults = tuple(replace(fault, days=_counted_on(fault.days)) for fault in rows.faults)
-    left = tuple(replace(each, days=_counted_on(each.days)) for each in rows.left)
+    faults, left = (told.assign(day=day_sessions(told["day"])) for told in (rows.faults, rows.left))
     return replace(rows, frame=frame, faults=faults, left=left)
 
 
-def _counted_on(days: DateArray) -> DateArray:
-    """Give the sessions of days of which something is said; days outside the calendar stay."""
-    sessions = sessions_between(FIRST_DATE, datetime.date.max)
-    inside = (days >= np.datetime64(FIRST_DATE)) & (days <= sessions[-1])
-    return np.where(inside, sessions[np.searchsorted(sessions, days).clip(max=len(sessions) - 1)], days)
-
-
-def read_headline_files(paths: Sequence[Path]) -> FileTable:
+def read_headline_files(paths: Sequence[Path], spelled: Sequence[str], symbols: Sequence[str]) -> FileTable:
     """Read every file and judge every row; each distinct headline once, in the order of publication."""
     title = Rule("title", "a title", lambda rows: rows["title"].notna())
     rows = read_files(paths, _HEADLINES).judged([_inside_calendar("published")])
     frame = rows.frame.assign(date=news_sessions(rows.frame["published"]))[["date", *rows.frame]]
-    rows = replace(rows, frame=frame).judged((*ONE_SYMBOL, title)).joined()
+    rows = replace(rows, frame=frame).judged((*ONE_SYMBOL, title))
+    names = rows.frame["symbol"].cat.remove_unused_categories()  # a cell with several is the name of none
+    rows = replace(rows, frame=rows.frame.assign(symbol=names)).joined(spelled)
     _warn_of_midnights(rows.frame["published"], paths[0].parent)
-    frame = rows.frame.astype({"symbol": "str", "title": "str"}).drop_duplicates(list(_HEADLINES))
-    frame = frame.sort_values(list(_HEADLINES)).astype({"symbol": "category"})
+    rows = rows.of(symbols)
+    frame = rows.frame.astype({"title": "str"}).drop_duplicates(list(_HEADLINES)).sort_values(list(_HEADLINES))
     return replace(rows, frame=frame.drop(columns="published").assign(n_articles=1))
 
 
@@ -92,19 +87,17 @@ class NewsFiles(OptionalFiles):
 
 def news_sessions(published: pd.Series) -> MomentArray:
     """Give the session at whose close each piece of news is first known; of moments with a zone, (n,)."""
-    moments = published.dt.tz_convert("UTC").dt.tz_localize(None)
-    return _sessions_from(moments, closes_between(FIRST_DATE, datetime.date.max))
-
-
-def day_sessions(days: pd.Series) -> MomentArray:
-    """Give the session of each daily score, (n,)."""
-    return _sessions_from(days, sessions_between(FIRST_DATE, datetime.date.max))
-
-
-def _sessions_from(moments: pd.Series, ends: MomentArray) -> MomentArray:
-    """Give the session of the first of `ends`, one for each session, at or after each moment inside the calendar."""
-    position = np.searchsorted(ends.astype("datetime64[us]"), moments.to_numpy())
+    closes = closes_between(FIRST_DATE, datetime.date.max)
+    position = np.searchsorted(closes, published.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     return sessions_between(FIRST_DATE, datetime.date.max)[position].astype("datetime64[us]")
+
+
+def day_sessions(days: pd.Series) -> pd.Series:
+    """Give the session of each daily score; days outside the calendar stay."""
+    sessions = sessions_between(FIRST_DATE, datetime.date.max).astype("datetime64[us]")
+    inside = days.between(pd.Timestamp(FIRST_DATE), sessions[-1])
+    position = np.searchsorted(sessions, days.to_numpy()).clip(max=len(sessions) - 1)
+    return days.mask(inside, pd.Series(sessions[position], index=days.index))
 
 
 def _inside_calendar(column: str) -> Rule:

@@ -85,24 +85,16 @@ class TableSchema:
                 f"{', '.join(map(str, frame.columns))}; rename, add or remove columns."
             )
         for column in self.columns:
-            self._check_type(frame, column, origin)
+            if (found := frame[column.name].dtype) != column.kind:
+                raise TableError(
+                    f"{origin}: column {column.name}: expected the type {column.kind}, got {found}; convert it."
+                )
         frame = frame.sort_values(list(self.order), ignore_index=True)
         expected = f"one row a {', '.join(self.order[:-1])} and {self.order[-1]}"
         one_row = Rule(self.order[0], expected, lambda rows: ~rows.duplicated(list(self.order)), "keep one", "several")
         for rule in (*(column.rule for column in self.columns), one_row, *self.rules):
             self._refuse_broken(frame, rule, origin)
         return frame
-
-    def _check_type(self, frame: pd.DataFrame, column: Column, origin: str) -> None:
-        values = frame[column.name]
-        if values.dtype == column.kind:
-            return
-        if values.dtype == object and column.kind == NUMBER:  # a text among numbers is named with its row
-            number = pd.to_numeric(values, errors="coerce").notna() | values.isna()
-            self._refuse_broken(frame, Rule(column.name, column.expected, lambda _: number), origin)
-        raise TableError(
-            f"{origin}: column {column.name}: expected the type {column.kind}, got {values.dtype}; convert it."
-        )
 
     def _refuse_broken(self, frame: pd.DataFrame, rule: Rule, origin: str) -> None:
         wrong = np.flatnonzero(~np.asarray(rule.holds(frame), dtype=bool))

@@ -12,12 +12,11 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -40,118 +39,89 @@ _KINDS = (
 """How files begin that are no tables of text, what they are, and what to do."""
 
 
-def find_files(folder: Path, name: str, content: str) -> list[Path]:
+def find_files(folder: Path, name: str) -> list[Path]:
     """Give the files of one kind, in the folder and one level below, sorted; raises `MarketError` without a folder.
 
     Those of ``prices`` are all whose names do not begin like one of `OTHERS`.
     """
     if not folder.is_dir():
-        raise MarketError(f"{folder}: expected a folder with {content} files, got no such folder; create it.")
+        raise MarketError(f"{folder}: expected a folder with data files, got no such folder; create it.")
     tables = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if is_table(path) and path.is_file()]
     begins = OTHERS if name == "prices" else (name,)
     return sorted(path for path in tables if path.name.lower().startswith(begins) is not (name == "prices"))
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """A file whose columns can be read."""
 
     path: Path
     name: str  # in messages
     header: Header
-    data: memoryview | None = field(repr=False)  # what follows the header; None: the file is Parquet
+    place: str  # how messages count its rows: by ``line``, or by ``row`` in Parquet
+    data: bytes = b""  # of a text file, as UTF-8
     separator: str = ""
-    first_line: int = 1  # of the first row, in a text file
+    start: int = 0  # where in the data the rows begin
+    first_line: int = 1  # which line that is
 
-    def read(self, columns: Sequence[int]) -> list[pa.ChunkedArray]:
-        """Give some columns, those of text files as texts. Raises `TableError`."""
-        if self.data is None:
-            with _parquet_blamed(self.name), pq.ParquetFile(self.path) as file:
-                names = file.schema_arrow.names
-                chosen = list(dict.fromkeys(names[column] for column in columns))
-                table = file.read(columns=chosen)
-                there = [place for wanted in chosen for place, name in enumerate(names) if name == wanted]  # with twins
-                return [table.column(there.index(column)) for column in columns]
-        return self._read_text(columns)
-
-    def _read_text(self, columns: Sequence[int]) -> list[pa.ChunkedArray]:
-        assert self.data is not None  # noqa: S101 - Parquet was told apart
-        if not bytes(self.data[:4096]).strip() and not bytes(self.data).strip():
-            return [pa.chunked_array([[]], pa.string()) for _ in columns]
+    def read(self, columns: Sequence[int]) -> tuple[list[pa.ChunkedArray], IntArray]:
+        """Give some columns, those of text files as texts, and the place of each row. Raises `TableError`."""
+        if self.place == "row":
+            try:
+                with pq.ParquetFile(self.path) as file:
+                    table = file.read()
+            except (pa.ArrowException, OSError) as error:
+                raise TableError(f"{self.name}: expected a Parquet file, got {error}; write it again.") from error
+            return [table.column(column) for column in columns], np.arange(1, len(table) + 1)
+        rows = memoryview(self.data)[self.start :]
+        if not bytes(rows[:4096]).strip() and not bytes(rows).strip():
+            return [pa.chunked_array([[]], pa.string()) for _ in columns], np.empty(0, np.int64)
         names = [str(place) for place in range(len(self.header.names))]
-        ragged: list[pacsv.InvalidRow] = []
-
-        def skip(row: pacsv.InvalidRow) -> str:
-            ragged.append(row)
-            return "skip"
-
         chosen = [names[column] for column in columns]
         try:
             table = pacsv.read_csv(
-                pa.BufferReader(self.data),
-                pacsv.ReadOptions(use_threads=False, block_size=min(len(self.data) + 1, 2**31 - 1), column_names=names),
-                pacsv.ParseOptions(delimiter=self.separator, newlines_in_values=True, invalid_row_handler=skip),
+                pa.BufferReader(rows),
+                pacsv.ReadOptions(use_threads=False, block_size=min(len(rows) + 1, 2**31 - 1), column_names=names),
+                pacsv.ParseOptions(
+                    delimiter=self.separator, newlines_in_values=True, invalid_row_handler=lambda _: "skip"
+                ),
                 pacsv.ConvertOptions(include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())),
             )
         except pa.ArrowInvalid as error:
             raise _no_text(self.name) from error
-        if ragged:
-            self._refuse_ragged(table.num_rows)
-        return [table[name] for name in chosen]
+        return [table[name] for name in chosen], self._lines(len(table))
 
-    def _refuse_ragged(self, n_rows: int) -> None:
-        """Refuse lines of another length that are not blank; `n_rows`: those that were read."""
+    def _lines(self, n_rows: int) -> IntArray:
+        """Give the line of each row; raises `TableError` if lines of another length were skipped that are not blank."""
         n_columns = len(self.header.names)
-        lengths = [(line, len(cells)) for line, cells in self._records()]
-        wrong = [(line, n_cells) for line, n_cells in lengths if n_cells != n_columns]
-        if not wrong:
-            if len(lengths) != n_rows:
-                raise TableError(f"{self.name}: expected quotes around whole values, got others; correct them.")
-            return
-        line, n_cells = wrong[0]
-        lines = listed([str(line) for line, _ in wrong], MOST)
-        many = f"; {len(wrong)} lines are so ({lines})" if len(wrong) > 1 else ""
-        raise TableError(
-            f"{self.name}, line {line}: expected {n_columns} values as in line {self.first_line - 1}, got {n_cells}"
-            f"{many}; correct the line{'s' if many else ''}."
-        )
-
-    def places(self, rows: Sequence[int] | IntArray) -> list[str]:
-        """Name rows, counted from 0, in messages: by the line where each ends, or in Parquet by its number.
-
-        Raises `TableError` if a text file has become shorter since they were read.
-        """
-        if self.data is None:
-            return [f"row {row + 1}" for row in rows]
-        lines = [line for line, cells in self._records() if len(cells) == len(self.header.names)]
-        if max(rows, default=0) >= len(lines):
-            raise TableError(
-                f"{self.name}: expected the lines that were read, got fewer now: it has changed; run again."
-            )
-        return [f"line {lines[row]}" for row in rows]
-
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Give the lines that are not blank, as they are split into cells, with their numbers."""
-        text = io.TextIOWrapper(io.BytesIO(self.data or b""), encoding="utf-8", newline="")
+        if self.data.count(b"\n", self.start) + (not self.data.endswith(b"\n")) == n_rows:  # every line is a row
+            return np.arange(self.first_line, self.first_line + n_rows)
+        text = io.TextIOWrapper(io.BytesIO(self.data[self.start :]), encoding="utf-8", newline="")
         reader = csv.reader(text, delimiter=self.separator)
-        for cells in reader:
-            if "".join(cells).strip() or len(cells) == len(self.header.names):
-                yield self.first_line + reader.line_num - 1, cells
-
-
-@contextmanager
-def _parquet_blamed(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{name}: expected a Parquet file, got {error}; write it again.") from error
+        lengths = [
+            (self.first_line + reader.line_num - 1, len(cells))
+            for cells in reader
+            if "".join(cells).strip() or len(cells) == n_columns
+        ]
+        if wrong := [(line, n_cells) for line, n_cells in lengths if n_cells != n_columns]:
+            line, n_cells = wrong[0]
+            lines = listed([str(line) for line, _ in wrong], MOST)
+            many = f"; {len(wrong)} lines are so ({lines})" if len(wrong) > 1 else ""
+            raise TableError(
+                f"{self.name}, line {line}: expected {n_columns} values as in line {self.first_line - 1}, got {n_cells}"
+                f"{many}; correct the line{'s' if many else ''}."
+            )
+        if len(lengths) != n_rows:
+            raise TableError(f"{self.name}: expected quotes around whole values, got others; correct them.")
+        return np.array([line for line, _ in lengths])
 
 
 def open_sheet(path: Path, name: str) -> Sheet:
     """Open a file; raises `TableError` if it is no table."""
     if path.suffix.lower() == ".parquet":
-        with _parquet_blamed(name), pq.ParquetFile(path) as file:
-            return Sheet(path, name, read_names(file.schema_arrow.names), None)
+        try:
+            return Sheet(path, name, read_names(pq.read_schema(path).names), "row")
+        except (pa.ArrowException, OSError) as error:
+            raise TableError(f"{name}: expected a Parquet file, got {error}; write it again.") from error
     data = _decoded(path, name)
     lines = _first_lines(data, name)
     separator = ","
@@ -161,7 +131,7 @@ def open_sheet(path: Path, name: str) -> Sheet:
         separator = max("\t;|,", key=re.sub(r'"[^"]*"', "", lines[0].text).count)
     header = read_header(list(csv.reader([line.text for line in lines], delimiter=separator)))
     last = lines[header.n_lines - 1] if lines else _Line("", 0, 0)
-    return Sheet(path, name, header, memoryview(data)[last.end :], separator, last.number + 1)
+    return Sheet(path, name, header, "line", data, separator, last.end, last.number + 1)
 
 
 class _Line(NamedTuple):

@@ -57,8 +57,9 @@ class ActorCritic(Policy):
     """A policy whose logits are those of a network over what it sees of each asset."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
+    quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8}
     algorithm: ClassVar[str]
-    """Module whose ``make_model`` makes the algorithm of stable-baselines3."""
+    """Function of `brain_assets.portfolio.training` that makes the algorithm of stable-baselines3."""
 
     @abstractmethod
     def network(self, config: Any) -> "LogitNetwork":
@@ -75,9 +76,9 @@ class ActorCritic(Policy):
         self, weeks: PolicyDataset, config: Any, rules: PortfolioConstraints, progress: OnProgress, device: str
     ) -> Mapping[str, Float32Array]:
         """Train the network."""
-        make_model, bound = registry.load(self.algorithm).make_model, self.logit_bound(config)
-        weights: Mapping[str, Float32Array] = registry.load(TRAINING).learn(
-            make_model, weeks, config, rules, bound, progress, device
+        training, bound = registry.load(TRAINING), self.logit_bound(config)
+        weights: Mapping[str, Float32Array] = training.learn(
+            getattr(training, self.algorithm), weeks, config, rules, bound, progress, device
         )
         return weights
 

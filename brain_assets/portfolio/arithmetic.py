@@ -83,37 +83,23 @@ def project(weights: FloatArray, available: BoolArray, rules: PortfolioConstrain
 
 def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
     """Find each row's tau and clip; shapes (n_rows, n_columns), (n_columns,), (n_rows, n_columns)."""
-    weights = values.clip(lower, upper)  # tau = 0: all there is to do for rows that obey already
-    excess = weights.sum(axis=-1) - 1.0
     tolerance = 4.0 * np.finfo(np.float64).eps * values.shape[-1] * max(1.0, float(np.abs(values).max(initial=0.0)))
-    rows = np.flatnonzero(~(np.abs(excess) <= tolerance))  # NaN is never within
-    if len(rows) == 0:
-        return weights
-    values, upper, clipped, excess = values[rows], upper[rows], weights[rows], excess[rows]
-    tau = np.zeros(len(rows))
+    tau = np.zeros(len(values))  # all there is to do for rows that obey already
     low, high = values.min(axis=-1) - 1.0, values.max(axis=-1)  # everything at its upper, at its lower bound
     for _ in range(MAX_NEWTON_STEPS):
-        too_much = excess > 0.0
-        np.copyto(low, tau, where=too_much)
-        np.copyto(high, tau, where=~too_much)
-        n_between = ((clipped > lower) & (clipped < upper)).sum(axis=-1)  # minus the slope of the sum in tau
+        weights = (values - tau[:, None]).clip(lower, upper)
+        excess = weights.sum(axis=-1) - 1.0
+        left = ~(np.abs(excess) <= tolerance)  # NaN is never within
+        if not left.any():
+            return weights
+        low, high = np.where(excess > 0.0, tau, low), np.where(excess > 0.0, high, tau)
+        n_between = ((weights > lower) & (weights < upper)).sum(axis=-1)  # minus the slope of the sum in tau
         newton = tau + excess / np.maximum(n_between, 1)
         inside = (n_between > 0) & (newton > low) & (newton < high)
-        tau = np.where(inside, newton, 0.5 * (low + high))
-        clipped = (values - tau[:, None]).clip(lower, upper)
-        excess = clipped.sum(axis=-1) - 1.0
-        solved = np.abs(excess) <= tolerance
-        if solved.any():
-            weights[rows[solved]] = clipped[solved]
-            left = ~solved
-            rows = rows[left]
-            if len(rows) == 0:
-                return weights
-            values, upper, clipped, excess = values[left], upper[left], clipped[left], excess[left]
-            tau, low, high = tau[left], low[left], high[left]
+        tau = np.where(left, np.where(inside, newton, 0.5 * (low + high)), tau)
     raise BrainAssetsError(
-        f"expected finite weights to project, got {values[0]}; a logit that is not a number comes from a model that "
-        "diverged: train it again with a smaller learning rate."
+        f"expected finite weights to project, got {values[left][0]}; a logit that is not a number comes from a model "
+        "that diverged: train it again with a smaller learning rate."
     )
 
 

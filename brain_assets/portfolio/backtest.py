@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -75,9 +76,8 @@ def backtest(
 
     Arguments are as in `build_forecast_features`; `sources` and `other_seeds` are of policies, the latter by the number
     of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. `before`
-    is the table of the weeks before: a strategy goes on with what it held at their end, one that is not in there starts
-    in cash. Raises `TableError` if the years have no complete week, the forecasts lack a forecaster that a policy
-    follows, or the panel lacks what was held.
+    is the table of the weeks before: a strategy goes on with what it held at their end, a new one starts in cash.
+    Raises `TableError` if the years have no complete week, or forecasts or prices of what is followed or held lack.
     """
     bars = WeeklyPanel.from_panel(panel)
     held = {} if before is None else _held_after(before, bars)
@@ -89,7 +89,9 @@ def backtest(
     for each in traders.values():
         for snapshot in each.snapshots:
             require_forecaster(forecasts, followed_by(snapshot))
-    has_model = {family: _has_model(bars, forecasts, family) for family in families_in(forecasts)}
+    has_model = {  # none in a year of the bootstrap window
+        family: np.isin(bars.weeks.start, forecast_weeks(forecasts, family)) for family in families_in(forecasts)
+    }
     bars, traders = _common_weeks(bars, traders, has_model)
     if len(bars.weeks) == 0:
         raise TableError(
@@ -177,25 +179,14 @@ def _held_after(before: pd.DataFrame, bars: WeeklyPanel) -> dict[str, FloatArray
 def _universes(available: BoolArray, held: BoolArray) -> list[tuple[slice, IntArray]]:
     """Cut weeks where an asset is available for the first time, and give the positions of assets that were by then.
 
-    Those that are `held` at the start, (n_assets,), are there from the first week on, to be sold if need be.
-
-    One that is listed later is not in the arrays: sums over longer rows round otherwise, and the last digits of a week
-    would tell how many symbols are listed after it. One that never is available, where there is no other.
+    Those that are `held` at the start, (n_assets,), are there from the first week on, to be sold if need be. One that
+    is listed later is not in the arrays: sums over longer rows round otherwise, and the last digits of a week would
+    tell how many symbols are listed after it.
     """
     seen = np.logical_or.accumulate(np.vstack([available[:1] | held, available[1:]]), axis=0)
-    starts = np.flatnonzero(np.append(True, (seen[1:] != seen[:-1]).any(axis=1)))
-    ends = [*starts[1:], len(seen)]
-    universes = []
-    for start, end in zip(starts, ends, strict=True):
-        assets = np.flatnonzero(seen[start])
-        universes.append((slice(int(start), int(end)), assets if len(assets) else np.zeros(1, dtype=np.int64)))
-    return universes
-
-
-def _has_model(bars: WeeklyPanel, forecasts: pd.DataFrame, family: str) -> BoolArray:
-    """Tell which weeks have a forecast by a model of a forecaster's own: none in a year of the bootstrap window."""
-    starts = bars.weeks.start.astype("datetime64[us]")
-    return np.isin(starts, forecast_weeks(forecasts, family).astype(starts.dtype))
+    cuts = [0, *(np.flatnonzero((seen[1:] != seen[:-1]).any(axis=1)) + 1).tolist(), len(seen)]
+    seen[~seen.any(axis=1), 0] = True  # there must be one
+    return [(slice(start, end), np.flatnonzero(seen[start])) for start, end in pairwise(cuts)]
 
 
 def _common_weeks(

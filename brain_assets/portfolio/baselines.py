@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
@@ -82,16 +83,6 @@ def top(scores: FloatArray, parts: int, known: BaselineInputs, rules: PortfolioC
     place = np.argsort(ranked, axis=1, kind="stable")
     chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / parts)
     return follow(arithmetic.equal_weight(chosen & available, rules.replace(max_weight=1.0)))
-
-
-def past_top_third(score: Callable[[FloatArray], FloatArray]) -> Rule:
-    """Make the rule that holds the third of the assets with the highest score by `BaselineInputs.past_returns`."""
-    return lambda known, rules: top(score(known.past_returns), 3, known, rules)
-
-
-def forecast_top(family: str, parts: int) -> Rule:
-    """Make the rule that holds the one of `parts` of the assets with the highest forecasts of a family."""
-    return lambda known, rules: top(known.forecasts[family], parts, known, rules)
 
 
 def minimum_variance(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
@@ -212,8 +203,6 @@ def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., F
 
 def _by_past_returns(known: BaselineInputs, rules: PortfolioConstraints, weigh: _Weigh) -> Choose:
     """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
-    from threadpoolctl import ThreadpoolController
-
     threads = ThreadpoolController()  # one is fastest for matrices this small, and gives the same bits on every machine
 
     def choose(week: int, held: FloatArray) -> FloatArray:
@@ -253,9 +242,12 @@ BASELINES: Mapping[str, Baseline] = {
     "min_variance": Baseline(minimum_variance, "minimum variance"),
     "momentum_top": Baseline(lambda known, rules: top(known.weeks.momentum, 3, known, rules), "momentum, top third"),
     "past_year_top": Baseline(
-        past_top_third(lambda past: (1.0 + past[:, :-4]).prod(axis=1)), "12-1 momentum, top third"
+        lambda known, rules: top((1.0 + known.past_returns[:, :-4]).prod(axis=1), 3, known, rules),
+        "12-1 momentum, top third",
     ),
-    "reversal_top": Baseline(past_top_third(lambda past: -past[:, -1]), "1-week reversal, top third"),
+    "reversal_top": Baseline(
+        lambda known, rules: top(-known.past_returns[:, -1], 3, known, rules), "1-week reversal, top third"
+    ),
 }
 """Those that need no forecaster, in the order in which reports show them."""
 
@@ -269,9 +261,9 @@ ENOUGH_FOR_TENTHS = 50
 def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
     """Give `BASELINES`, and the rules that follow the forecasts of each of some families, kind by kind."""
     kinds: Mapping[str, tuple[str, Callable[[str], Rule]]] = {
-        "_top": ("top third", lambda family: forecast_top(family, 3)),
+        "_top": ("top third", lambda family: lambda known, rules: top(known.forecasts[family], 3, known, rules)),
         "_tilt": ("cost-aware tilt", forecast_tilt),
-        _TENTH: ("top tenth", lambda family: forecast_top(family, 10)),
+        _TENTH: ("top tenth", lambda family: lambda known, rules: top(known.forecasts[family], 10, known, rules)),
     }
     families = list(forecasters)
     labels = {family: f"{registry.label(family)} forecasts" for family in families} | {AVERAGE: "average of forecasts"}
@@ -283,19 +275,14 @@ def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
     return {**BASELINES, **following}
 
 
-def follows_forecasts(strategy: str) -> bool:
-    """Tell whether a strategy is one of `benchmark_strategies` that follows a forecaster; no family is called so."""
-    return strategy.endswith(("_top", "_tilt", _TENTH)) and strategy not in BASELINES
-
-
 def is_top(strategy: str) -> bool:
     """Tell whether a strategy holds the same of each symbol that leads by something; few may exceed the cap on one."""
     return strategy.endswith(("_top", _TENTH))
 
 
 def is_benchmark(strategy: str) -> bool:
-    """Tell whether a strategy is one of `benchmark_strategies`, whatever the forecasters."""
-    return strategy in BASELINES or follows_forecasts(strategy)
+    """Tell whether a strategy is one of `benchmark_strategies`, whatever the forecasters; no family ends like them."""
+    return strategy in BASELINES or strategy.endswith(("_top", "_tilt", _TENTH))
 
 
 def is_tenth(strategy: str) -> bool:

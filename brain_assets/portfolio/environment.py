@@ -70,14 +70,8 @@ class VectorizedPortfolioEnv(VecEnv):
         self.start: IntArray = np.zeros(n_envs, dtype=np.int64)
         """First week of each running episode."""
         self._week = self.start.copy()
-        self.week_before: IntArray = self.start.copy()
-        """Week that each portfolio went through in the last step."""
         self._held: FloatArray = np.tile(arithmetic.all_cash(weeks.n_assets), (n_envs, 1))
         self._episode_reward: FloatArray = np.zeros(n_envs)
-
-    def observation(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
-        """Give observations again, from their weeks and the weights held that stood in them."""
-        return self._builder.rebuild(np.minimum(week, len(self._weeks) - 1), weight_held)
 
     def _observe(self, week: IntArray, held: FloatArray) -> Float32Array:
         # after the last week nothing is known of the next: its market features stand in for those to come
@@ -117,7 +111,6 @@ class VectorizedPortfolioEnv(VecEnv):
         result = arithmetic.step(self._held, pre_open_return, traded, weekly_return, rules)
         reward = REWARD_SCALE * (np.log1p(result.net_return) - self._equal_weight_growth.take(week))
         self._held = result.held_after
-        self.week_before = week.copy()
         self._week += 1
         self._episode_reward += reward
         done = self._week - self.start >= self._episode_weeks

@@ -72,10 +72,7 @@ class DeepSetsEncoder(nn.Module):
 
 
 class LogitNetwork(nn.Module):
-    """Logits of every asset and of cash: what a network does when it acts.
-
-    They are tilts from equal weight, within ``logit_bound`` on both sides, or cut off there by the environment.
-    """
+    """Logits of assets and cash: tilts from equal weight, within ``logit_bound`` or cut off there in training."""
 
     def __init__(self, hidden: int, logit_bound: float) -> None:
         super().__init__()
@@ -121,8 +118,7 @@ class PpoNetwork(LogitNetwork):
 class ActionValueNetwork(nn.Module):
     """Estimates what target weights are worth: weights, not logits, since rewards are all but linear in them.
 
-    Each asset's embedding sees the weight beside the observation, for what trading it costs, and is pooled twice: by
-    weight, which is what the portfolio earns, and over the available assets.
+    Each asset's embedding sees its weight too, for what a trade costs, and is pooled by weight and over who is there.
     """
 
     def __init__(self, hidden: int) -> None:
@@ -131,10 +127,7 @@ class ActionValueNetwork(nn.Module):
         self.value = initialize(nn.Linear(2 * hidden, 1), gain=1.0)
 
     def forward(self, observation: Tensor, weights: Tensor, max_weight: float) -> Tensor:
-        """Estimate the sum of discounted rewards to come; [B, A * F] and [B, A + 1] to [B, 1].
-
-        `weights` are those traded to, cash last; `max_weight` is the largest that the rules allow.
-        """
+        """Estimate the discounted rewards after trading to weights; [B, A * F] and [B, A + 1] to [B, 1]."""
         of_assets = weights[:, :-1].unsqueeze(1)  # [B, 1, A]
         seen = torch.cat([by_asset(observation), of_assets.transpose(1, 2) / max_weight], dim=2)  # [B, A, F + 1]
         mixed, pooled = self.assets(seen)  # [B, A, H], [B, H]

@@ -96,10 +96,7 @@ def market_observations(weeks: PolicyDataset, scaler: Scaler, signal_scale: floa
 
 
 class ObservationBuilder:
-    """Puts together what the policy sees at the decision time of a week.
-
-    An observation has ``size`` entries, n_assets * `N_FEATURES`, each within ``limit`` on both sides.
-    """
+    """Puts together what a policy sees: ``size`` entries, n_assets * `N_FEATURES`, each within ``limit`` either way."""
 
     def __init__(self, weeks: PolicyDataset, scaler: Scaler, rules: PortfolioConstraints, signal_scale: float) -> None:
         self.size = weeks.n_assets * N_FEATURES
@@ -116,10 +113,6 @@ class ObservationBuilder:
         `week` are positions in the weeks of the builder, (...); `held` the weights at the last close before, (...,
         n_assets + 1), cash last.
         """
-        return self.rebuild(week, held[..., :-1] * self._per_weight)
-
-    def rebuild(self, week: int | IntArray, weight_held: FloatArray | Float32Array) -> Float32Array:
-        """Give observations from their `WEIGHT_HELD`, (..., n_assets), as it stood in them."""
         observation = self._template.take(week, axis=0)
-        observation[..., WEIGHT_HELD] = weight_held
+        observation[..., WEIGHT_HELD] = held[..., :-1] * self._per_weight
         return observation.reshape(*observation.shape[:-2], self.size)

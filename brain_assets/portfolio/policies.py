@@ -1,6 +1,9 @@
 """From forecasts to a policy snapshot: one road for every policy family."""
 
 import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -8,25 +11,29 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import CPU, N_THREADS
-from brain_assets.errors import TrainingError
+from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.forecasting.metrics import mean_rank_correlation
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.card import policy_card
 from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options
-from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks
+from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
 from brain_assets.portfolio.diagnostics import policy_diagnostics, uninformative_features
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.strategy import run_equal_weight
+from brain_assets.progress import report
+from brain_assets.store.card import CardText, Figure, write_card
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.store.storage import SnapshotLocalStorage
 
 
 def policy_fingerprint(family: str, weeks: PolicyDataset, config: ModelConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
-    arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
-    data = hash_arrays(weeks.symbols, *arrays, weeks.pre_open_return, weeks.weekly_return)
+    data = hash_arrays(weeks.symbols, weeks.week_start, *(getattr(weeks, name) for name in BY_WEEK_AND_ASSET))
     policy: Policy = registry.get(family)
     return Fingerprint(family, policy.code_version, hash_json(policy_options(config)), data, device=device)
 
@@ -58,10 +65,9 @@ def train_policy_snapshot(
     on_progress: OnProgress | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a policy on weeks from `training_weeks`, with a configuration of the family's class.
+    """Train a policy on weeks from `training_weeks`.
 
-    Raises `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the
-    policy's logits are none.
+    Raises `TrainingError` if it gives other arrays than the family says, `PolicyError` if its logits are none.
     """
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []
@@ -106,3 +112,89 @@ def train_policy_snapshot(
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata, policy.follows(config))
     return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
+
+
+@dataclass(frozen=True)
+class SeedTraining:
+    """What a policy is trained on, and with which configuration; seed 0 is the policy itself."""
+
+    family: str
+    weeks: PolicyDataset
+    cutoff_date: datetime.date
+    config: ModelConfig  # of the policy; others have its seed plus their number
+    market: MarketNote
+    device: str
+
+    def fingerprint(self, number: int) -> Fingerprint:
+        """Tell what its bytes follow from."""
+        return policy_fingerprint(self.family, self.weeks, self._config_of(number), self.device)
+
+    def train(self, number: int, n_seeds: int) -> ModelSnapshot:
+        """Train with a seed, one of so many, and tell how far it is."""
+        head = f"{self.family} {self.cutoff_date.year}" + (f", seed {number + 1} of {n_seeds}" if n_seeds > 1 else "")
+
+        def show(point: PolicyProgress) -> None:
+            report(f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward {point.mean_episode_reward:.2f}")
+
+        config = self._config_of(number)
+        return train_policy_snapshot(self.family, self.weeks, self.cutoff_date, config, self.market, show, self.device)
+
+    def store(self, of_family: "SnapshotLocalStorage", force: bool, number: int, n_seeds: int) -> None:
+        """Train with another seed and store what comes of it, unless it is there already and not forced."""
+        storage = of_family.of_seed(number)
+        found = storage.read_metadata(self.cutoff_date)
+        if force or found is None or not self.fingerprint(number).keeps(found["fingerprint"]):
+            storage.write_snapshot(self.train(number, n_seeds))
+
+    def _config_of(self, number: int) -> ModelConfig:
+        if number == 0:
+            return self.config
+        if "seed" not in type(self.config).model_fields:
+            raise ConfigError(
+                f"n_seeds: expected 1, as {self.family} has no seed, got more; correct the run configuration."
+            )
+        return self.config.replace(seed=self.config.model_dump()["seed"] + number)
+
+
+def policy_card(
+    family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], forecaster: str
+) -> str:
+    """Write a policy's card; see `brain_assets.store.card.write_card`. `forecaster`: whose forecasts it follows."""
+    data, training, rules = metadata["data"], metadata["training"], config["rules"]
+    neutral = metadata["uninformative_features"]
+    text = CardText(
+        kind="policy",
+        task="reinforcement-learning",
+        summary="Chooses weekly portfolio weights from forecasts, momentum, volatility, news, filings and holdings.",
+        data=[
+            f"{data['n_weeks']} weeks, the first beginning on {data['first_week']}, the last on {data['last_week']}",
+            f"rules: long only, cash at least {rules['min_cash']:.0%}, each symbol at most {rules['max_weight']:.0%}, "
+            f"{rules['cost_bps']:g} bps of every dollar traded",
+            *([f"signals without any information in the training data: {', '.join(neutral)}"] if neutral else []),
+        ],
+        figures=[
+            Figure(
+                f"mean weekly rank correlation of the forecasts that it follows, of {forecaster}",
+                "spearmanr",
+                "training weeks",
+                training["forecast_rank_correlation"],
+                training["momentum_rank_correlation"],
+                YARDSTICKS[MOMENTUM].label,
+                held_out="yes, walk-forward",
+            ),
+            Figure(
+                "growth a year, after costs",
+                "growth",
+                "training weeks",
+                training["cagr"],
+                training["cagr_equal_weight"],
+                "equal weight",
+            ),
+        ],
+        figures_note="The forecasts are walk-forward: each was made by a snapshot that was finished before its week, "
+        "or is momentum itself in weeks before the first snapshot. The growth is not out of sample: it is on the weeks "
+        "that the policy learned from, and no result.",
+        limits=["Costs are a flat rate: no taxes, no market impact, and every trade is filled at the week's open."],
+        use="weights = snapshot.decide(WeeklyPanel.from_panel(add_signals(panel, news, fundamentals)), forecasts)",
+    )
+    return write_card(family, cutoff_date, config, metadata, text)

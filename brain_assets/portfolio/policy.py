@@ -1,8 +1,7 @@
 """What a policy is, and the one road from what it says to trades.
 
-A policy gives logits; the platform checks them and turns them into target weights by
-`brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules. Of
-the way from what is held to the target it trades the share `Policy.trading_rate` a week.
+A policy gives logits; the platform checks them, turns them into target weights (softmax over what is available and
+cash, then the trading rules), and trades a share of the way from what is held to them.
 """
 
 from __future__ import annotations
@@ -120,11 +119,10 @@ class Policy(registry.Family):
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
-        """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
+        """See `brain_assets.registry.Family.problem`."""
         forecaster = getattr(cls, "forecaster", None)
-        if not isinstance(forecaster, str) or not forecaster:
-            return "the name of a family as forecaster", repr(forecaster)
-        return None
+        right = isinstance(forecaster, str) and forecaster != ""
+        return None if right else ("the name of a family as forecaster", repr(forecaster))
 
     def check(self, snapshot: ModelSnapshot) -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
@@ -166,6 +164,18 @@ class PolicyRunner:
         self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)
         """From which it decided each week; NaN: it has not."""
 
+    @classmethod
+    def of(cls, snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
+        """Let a snapshot trade; raises `BrainAssetsError` if it was trained for other trading rules."""
+        policy: Policy = registry.get(snapshot.family)
+        config, rules = read_policy_options(policy.Config, snapshot.config)
+        if rules != CONSTRAINTS:
+            raise BrainAssetsError(
+                f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; train it again "
+                "with brain-assets backfill."
+            )
+        return cls(policy, snapshot.arrays, config, weeks, rules)
+
     def choose(self, week: int, held: FloatArray) -> FloatArray:
         """Give the weights to trade to in a week, (n_assets + 1,); raises `PolicyError` if it said no logits.
 
@@ -173,10 +183,16 @@ class PolicyRunner:
         """
         logits: FloatArray = np.asarray(self._act(week, held), dtype=np.float64)
         n_logits = self._weeks.n_assets + 1
+        expected, got = "", f"{logits}"
         if logits.shape != (n_logits,):
-            raise self._error(week, f"logits of shape (n_assets + 1,) = ({n_logits},)", f"{logits.shape}")
-        if np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
-            raise self._error(week, "logits that are numbers, or -inf for an asset", f"{logits}")
+            expected, got = f"logits of shape (n_assets + 1,) = ({n_logits},)", f"{logits.shape}"
+        elif np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
+            expected = "logits that are numbers, or -inf for an asset"
+        if expected:
+            raise PolicyError(
+                f"{self._name}: expected {expected}, got {got} in the week of {self._weeks.week_start[week]}; correct "
+                "its act, or train it again."
+            )
         self.logits[week] = logits
         allowed = self._weeks.available[week] & np.isfinite(logits[:-1])
         target = target_weights(logits, allowed, self._rules)
@@ -185,12 +201,6 @@ class PolicyRunner:
     def rollout(self) -> StrategyRun:
         """Trade through all weeks, starting in cash."""
         return run_strategy(self._weeks, self._rules, self.choose)
-
-    def _error(self, week: int, expected: str, got: str) -> PolicyError:
-        return PolicyError(
-            f"{self._name}: expected {expected}, got {got} in the week of {self._weeks.week_start[week]}; correct its "
-            "act, or train it again."
-        )
 
 
 def followed_by(snapshot: ModelSnapshot) -> str:
@@ -208,30 +218,18 @@ def run_policies(
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
     `weeks` are the same for each snapshot, with the forecasts that it follows. There is one at least.
-    Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; `BrainAssetsError` if a snapshot
-    was trained for other trading rules; `PolicyError` if a policy's logits are none.
+    Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; else as `PolicyRunner` does.
     """
     runners = []
     for position, (snapshot, seen) in enumerate(zip(snapshots, weeks, strict=True)):
         snapshot.refuse_known_weeks(seen.week_start[choice == position])
-        runners.append(_runner(snapshot, seen))
+        runners.append(PolicyRunner.of(snapshot, seen))
     return run_strategy(weeks[0], CONSTRAINTS, lambda week, held: runners[choice[week]].choose(week, held), held)
 
 
-def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset, n_weeks: int = 52) -> FloatArray:
-    """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
+def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset) -> FloatArray:
+    """Give the weights that a policy trades to on the last 52 of the weeks that it learned from, for checks only.
 
-    Starting from cash; (at most n_weeks, n_assets + 1), cash last.
+    Starting from cash; (at most 52, n_assets + 1), cash last.
     """
-    return _runner(snapshot, weeks.select(slice(-n_weeks, None))).rollout().weights
-
-
-def _runner(snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
-    policy: Policy = registry.get(snapshot.family)
-    config, rules = read_policy_options(policy.Config, snapshot.config)
-    if rules != CONSTRAINTS:
-        raise BrainAssetsError(
-            f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; train it again "
-            "with brain-assets backfill."
-        )
-    return PolicyRunner(policy, snapshot.arrays, config, weeks, rules)
+    return PolicyRunner.of(snapshot, weeks.select(slice(-52, None))).rollout().weights

@@ -1,6 +1,6 @@
 """PPO: a policy by proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
 
-Training is that of stable-baselines3, in `brain_assets.portfolio.sb3_ppo`; see `ActorCritic` for how it acts.
+Training is that of stable-baselines3, in `brain_assets.portfolio.training`; see `ActorCritic` for how it acts.
 """
 
 from collections.abc import Mapping
@@ -47,9 +47,9 @@ class Ppo(ActorCritic):
 
     name, label, code_version = "ppo", "PPO", "7"
     Config = PpoConfig
-    algorithm = "brain_assets.portfolio.sb3_ppo"
+    algorithm = "ppo"
     forecaster = PpoConfig().forecaster
-    quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8, "batch_size": 52}
+    quick: ClassVar[Mapping[str, Any]] = {**ActorCritic.quick, "batch_size": 52}
 
     def network(self, config: PpoConfig) -> "PpoNetwork":
         """Build the network, untrained."""

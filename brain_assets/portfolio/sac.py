@@ -1,6 +1,6 @@
 """SAC: a policy by soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905).
 
-Training is that of stable-baselines3, in `brain_assets.portfolio.sb3_sac`; see `ActorCritic` for how it acts.
+Training is that of stable-baselines3, in `brain_assets.portfolio.training`; see `ActorCritic` for how it acts.
 """
 
 import math
@@ -62,13 +62,10 @@ class Sac(ActorCritic):
 
     name, label, code_version = "sac", "SAC", "5"
     Config = SacConfig
-    algorithm = "brain_assets.portfolio.sb3_sac"
+    algorithm = "sac"
     forecaster = SacConfig().forecaster
     quick: ClassVar[Mapping[str, Any]] = {
-        "total_steps": 200,
-        "n_envs": 4,
-        "n_steps": 26,
-        "hidden": 8,
+        **ActorCritic.quick,
         "batch_size": 32,
         "warmup_steps": 104,
         "gradient_steps": 2,

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from brain_assets.forecasting.walkforward import SnapshotSource
     from brain_assets.store.snapshot import ModelSnapshot
 
-COMPARED = ("code", "config", "data")
-"""Parts of a fingerprint that say whether a training with another seed stands beside a policy."""
-
 _NAME = re.compile(r"(.+)_seed_(\d+)")
 
 
@@ -36,6 +33,23 @@ def family_of_seed(strategy: str) -> str | None:
     return match[1] if match else None
 
 
+def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Give what `brain_assets.portfolio.constraints.policy_options` gives for the seed of a number."""
+    training = options["training"]
+    return {**options, "training": {**training, "seed": training["seed"] + number}}
+
+
+def stands_beside(
+    policy: Mapping[str, Any], options: Mapping[str, Any], number: int, fingerprint: Mapping[str, Any]
+) -> bool:
+    """Tell whether a training is that of a policy with the seed of a number, from what their metadata say.
+
+    `policy` is the fingerprint of the policy, `options` what `policy_options` gives for it, `fingerprint` the other's.
+    """
+    expected = {**policy, "config": hash_json(with_seed(options, number))}
+    return all(fingerprint[part] == expected[part] for part in ("code", "config", "data"))
+
+
 def seed_snapshots(
     main: Sequence[ModelSnapshot], choice: IntArray, source: SnapshotSource, number: int
 ) -> list[ModelSnapshot] | None:
@@ -44,27 +58,17 @@ def seed_snapshots(
     `choice`, (n_weeks,), says which of `main` trades each week, -1 none; one that trades no week stands for itself.
     None if one that trades is absent, unreadable, or was trained on other data or with another configuration.
     """
-    used = set(choice.tolist())
-    here = set(source.list_candidates([snapshot.cutoff_date for snapshot in main]))
-    found = []
-    for position, snapshot in enumerate(main):
-        if position not in used:
-            found.append(snapshot)
-            continue
-        if snapshot.cutoff_date not in here:
+    here = source.list_candidates([snapshot.cutoff_date for snapshot in main])
+    found = list(main)
+    for position in set(choice[choice >= 0].tolist()):
+        policy = main[position]
+        if policy.cutoff_date not in here:
             return None
         try:
-            other = source.fetch_snapshot(snapshot.cutoff_date)
-        except SnapshotError:  # `here` had it: another process has replaced it since, or it is damaged
+            found[position] = source.fetch_snapshot(policy.cutoff_date)
+        except SnapshotError:
             return None
-        expected = {**snapshot.metadata["fingerprint"], "config": hash_json(with_seed(snapshot.config, number))}
-        if any(other.metadata["fingerprint"][part] != expected[part] for part in COMPARED):
+        fingerprint = found[position].metadata["fingerprint"]
+        if not stands_beside(policy.metadata["fingerprint"], policy.config, number, fingerprint):
             return None
-        found.append(other)
     return found
-
-
-def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Give what `brain_assets.portfolio.constraints.policy_options` gives for the seed of a number."""
-    training = options["training"]
-    return {**options, "training": {**training, "seed": training["seed"] + number}}

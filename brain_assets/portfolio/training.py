@@ -1,30 +1,83 @@
-"""What all trainings by stable-baselines3 share: one environment, one learning curve, one way to make the bits repeat.
+"""Training of PPO and SAC, as stable-baselines3 does it.
 
-The same weeks, config and rules give the same bits, in any process with the same versions. On a GPU other random
-numbers are drawn than on the CPU, so that the policies differ.
+What SB3 trains is the very module of `brain_assets.portfolio.networks` that is stored: a policy class shows it to each
+algorithm. The same weeks, config and rules give the same bits, in any process with the same versions. On a GPU other
+random numbers are drawn than on the CPU, so that the policies differ.
 """
-# ruff: noqa: TID253 - a callback of SB3 needs its base; loaded by `brain_assets.registry.load` alone
+# ruff: noqa: TID253 - subclasses of SB3 need their bases; loaded by `brain_assets.registry.load` alone
 
+from __future__ import annotations
+
+import copy
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import (
+    DiagGaussianDistribution,
+    Distribution,
+    SquashedDiagGaussianDistribution,
+)
 from stable_baselines3.common.logger import Logger
-from torch import nn
+from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel, BasePolicy
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.sac.policies import SACPolicy
+from torch import Tensor, nn
+from torch.optim import AdamW
 
 from brain_assets.arrays import Float32Array
 from brain_assets.device import repeatable
-from brain_assets.errors import TrainingError
 from brain_assets.memory import keep_freed_memory
-from brain_assets.portfolio.actor_critic import ActorCriticConfig
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, all_cash, trade_toward
 from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.differentiable import target_weights
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.networks import PpoNetwork, SacNetwork, by_asset, by_kind, with_least_cash
+from brain_assets.portfolio.observations import AVAILABLE, WEIGHT_HELD, fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.actor_critic import ActorCriticConfig
+    from brain_assets.portfolio.ppo import PpoConfig
+    from brain_assets.portfolio.sac import SacConfig
+
+
+def learn(
+    make_model: Callable[[VectorizedPortfolioEnv, Any, PortfolioConstraints, str], BaseAlgorithm],
+    weeks: PolicyDataset,
+    config: ActorCriticConfig,
+    rules: PortfolioConstraints,
+    logit_bound: float,
+    progress: OnProgress,
+    device: str,
+) -> dict[str, Float32Array]:
+    """Let an algorithm, `ppo` or `sac`, learn from weeks that have all gone by, and give the weights of its network.
+
+    Nothing after `weeks` reaches the scaler or the weights.
+    """
+    scaler = fit_observation_scaler(weeks)
+    with repeatable(config.seed, device), keep_freed_memory():
+        env = VectorizedPortfolioEnv(
+            weeks,
+            scaler,
+            config.n_envs,
+            rules,
+            episode_weeks=config.episode_weeks,
+            logit_bound=logit_bound,
+            signal_scale=config.signal_scale,
+            trading_rate=config.trading_rate,
+        )
+        model = make_model(env, config, rules, device)
+        model.set_logger(Logger(folder=None, output_formats=[]))
+        model.learn(config.total_steps, callback=_ReportRollouts(progress))
+        network: nn.Module = model.policy.network  # type: ignore[assignment]
+        return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
 
 class _ReportRollouts(BaseCallback):
@@ -43,41 +96,175 @@ class _ReportRollouts(BaseCallback):
         self._progress(PolicyProgress(self.num_timesteps, self.model._total_timesteps, mean))
 
 
-def learn(
-    make_model: Callable[[VectorizedPortfolioEnv, Any, PortfolioConstraints, str], BaseAlgorithm],
-    weeks: PolicyDataset,
-    config: ActorCriticConfig,
-    rules: PortfolioConstraints,
-    logit_bound: float,
-    progress: OnProgress,
-    device: str,
-) -> dict[str, Float32Array]:
-    """Let an algorithm of SB3 learn from weeks that have all gone by, and give the weights of its network.
+# PPO (Schulman et al. 2017, arXiv:1707.06347)
 
-    `make_model` makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
-    Nothing after `weeks` reaches the scaler or the weights. Raises `TrainingError` if a weight is no longer a number.
-    """
-    scaler = fit_observation_scaler(weeks)
-    with repeatable(config.seed, device), keep_freed_memory():
-        env = VectorizedPortfolioEnv(
-            weeks,
-            scaler,
-            config.n_envs,
-            rules,
-            episode_weeks=config.episode_weeks,
-            logit_bound=logit_bound,
-            signal_scale=config.signal_scale,
-            trading_rate=config.trading_rate,
+
+def ppo(env: VectorizedPortfolioEnv, config: PpoConfig, rules: PortfolioConstraints, device: str) -> PPO:  # noqa: ARG001
+    """Make the algorithm."""
+    return PPO(
+        SharedPpoPolicy,
+        env,
+        learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),  # the last rollout overshoots
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.ent_coef,
+        policy_kwargs={
+            "config": config,
+            "optimizer_class": AdamW,
+            "optimizer_kwargs": {"eps": 1e-5, "weight_decay": config.weight_decay},
+        },
+        stats_window_size=config.n_envs,
+        seed=config.seed,
+        device=device,
+    )
+
+
+class SharedPpoPolicy(ActorCriticPolicy):
+    """Shows SB3 a `PpoNetwork`; actions are tilts over `LOGIT_BOUND`."""
+
+    def __init__(self, *args: Any, config: PpoConfig, **kwargs: Any) -> None:
+        self._config = config
+        super().__init__(*args, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.network = PpoNetwork(self._config.hidden, self._config.score_std)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def get_distribution(self, obs: PyTorchObs) -> Distribution:
+        """Give the distribution of actions; [B, A * F] to a diagonal Gaussian over [B, A + 1]."""
+        tilts = self.network.tilts(obs)  # type: ignore[arg-type]  # our observations are one tensor
+        log_std = by_kind(self.network.log_std, tilts.shape[1] - 1) - math.log(LOGIT_BOUND)
+        distribution: DiagGaussianDistribution = self.action_dist  # type: ignore[assignment]  # actions are a Box
+        return distribution.proba_distribution(tilts / LOGIT_BOUND, log_std)
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Give the critic's values; [B, A * F] to [B, 1]."""
+        return self.network.values(obs)  # type: ignore[arg-type]
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Give actions, values and log probabilities; [B, A * F] to [B, A + 1], [B, 1] and [B]."""
+        distribution = self.get_distribution(obs)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, self.predict_values(obs), distribution.log_prob(actions)
+
+    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Give values, log probabilities and entropies; [B, 1], [B] and [B]."""
+        distribution = self.get_distribution(obs)
+        return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
+
+
+# SAC (Haarnoja et al. 2018, arXiv:1812.05905)
+#
+# An action is a tilt an asset over their bound, within [-1, 1] by tanh. The critics do not see it, but the weights that
+# it is traded at: the market's own arithmetic stands between actor and critics, with its exact derivative, so that they
+# need not learn a softmax and a projection from noisy rewards. The buffer holds random weeks at first: those tell best
+# what each asset is worth, since nothing else decides what is held in them.
+
+
+def sac(env: VectorizedPortfolioEnv, config: SacConfig, rules: PortfolioConstraints, device: str) -> SAC:
+    """Make the algorithm: gradient_steps batches after each rollout, which is n_steps weeks of n_envs episodes."""
+    return SAC(
+        SharedSacPolicy,
+        env,
+        learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),
+        # no more than are lived through: the buffer asks for its memory at once
+        buffer_size=min(config.buffer_steps, config.total_steps + config.n_envs * config.n_steps),
+        learning_starts=config.warmup_steps,
+        batch_size=config.batch_size,
+        tau=config.tau,
+        gamma=config.gamma,
+        train_freq=config.n_steps,
+        gradient_steps=config.gradient_steps,
+        ent_coef=f"auto_{config.ent_coef}",
+        target_entropy=config.target_entropy * get_action_dim(env.action_space),
+        policy_kwargs={"config": config, "rules": rules, "optimizer_kwargs": {"fused": True}},
+        stats_window_size=config.n_envs,
+        seed=config.seed,
+        device=device,
+    )
+
+
+class SharedSacPolicy(SACPolicy):
+    """Shows SB3 a `SacNetwork`."""
+
+    def __init__(self, *args: Any, config: SacConfig, rules: PortfolioConstraints, **kwargs: Any) -> None:
+        self._config, self._rules = config, rules
+        super().__init__(*args, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.network = SacNetwork(self._config.hidden, self._config.score_limit)
+        critics, targets = (
+            _Critics(self, networks, self._config, self._rules)
+            for networks in (self.network.critics, copy.deepcopy(self.network.critics))
         )
-        model = make_model(env, config, rules, device)
-        model.set_logger(Logger(folder=None, output_formats=[]))
-        model.learn(config.total_steps, callback=_ReportRollouts(progress))
-        return finite_weights(model.policy.network)  # type: ignore[arg-type]
+        targets.set_training_mode(False)
+        actor = _Actor(self, self.network)
+        acting = [value for name, value in self.network.named_parameters() if not name.startswith("critics.")]
+        rate = lr_schedule(1)
+        actor.optimizer = self.optimizer_class(acting, lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+        critics.optimizer = self.optimizer_class(critics.parameters(), lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self.actor, self.critic, self.critic_target = actor, critics, targets  # type: ignore[assignment]
 
 
-def finite_weights(network: nn.Module) -> dict[str, Float32Array]:
-    """Copy the weights of a network to the CPU; raises `TrainingError` if one is no longer a number."""
-    weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
-    if not all(np.isfinite(value).all() for value in weights.values()):
-        raise TrainingError("training: expected finite weights, got some that are not; set a smaller learning_rate.")
-    return weights
+class _Actor(BasePolicy):
+    """Shows SB3 the tilts of a `SacNetwork` as actions."""
+
+    def __init__(self, policy: SACPolicy, network: SacNetwork) -> None:
+        super().__init__(policy.observation_space, policy.action_space, squash_output=True)
+        self.network = network
+        self._distribution = SquashedDiagGaussianDistribution(get_action_dim(policy.action_space))
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> Tensor:
+        """Give actions; [B, A * F] to [B, A + 1]."""
+        return self._distribution.actions_from_params(*self.network.gaussian(obs), deterministic=deterministic)
+
+    def action_log_prob(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Give explored actions and their log probabilities; [B, A * F] to [B, A + 1] and [B]."""
+        return self._distribution.log_prob_from_params(*self.network.gaussian(obs))
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        return self(observation, deterministic)
+
+
+class _Critics(BaseModel):
+    """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
+
+    def __init__(
+        self, policy: SACPolicy, networks: nn.ModuleList, config: SacConfig, rules: PortfolioConstraints
+    ) -> None:
+        super().__init__(policy.observation_space, policy.action_space)
+        self.networks, self._config, self._rules = networks, config, rules
+
+    def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+        """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
+        available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
+        logits = with_least_cash(actions * self._config.score_limit, available)  # [B, A + 1]
+        target = target_weights(logits, available, self._rules)  # [B, A + 1]
+        weights = traded_weights(target, obs, available, self._config.trading_rate, self._rules)  # [B, A + 1]
+        # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
+        self.networks.requires_grad_(not actions.requires_grad)
+        values = tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
+        self.networks.requires_grad_(True)
+        return values
+
+
+def traded_weights(
+    target: Tensor, observation: Tensor, available: Tensor, rate: float, rules: PortfolioConstraints
+) -> Tensor:
+    """Go toward targets as `brain_assets.portfolio.arithmetic.trade_toward` does; [B, A + 1], [B, A * F], bool [B, A].
+
+    The derivative is `rate`: exact where the way there keeps the rules.
+    """
+    if rate == 1.0:
+        return target
+    seen = by_asset(observation)[:, :, WEIGHT_HELD].cpu().numpy().astype(np.float64)  # [B, A]
+    held = np.tile(all_cash(seen.shape[1]), (len(seen), 1))  # [B, A + 1]
+    held[:, :-1] = seen * rules.max_weight
+    held[:, -1] -= held[:, :-1].sum(axis=1)
+    traded = trade_toward(held, target.detach().cpu().numpy(), available.cpu().numpy(), rate, rules)
+    way = rate * target
+    return way + (torch.from_numpy(traded.astype(np.float32)).to(way) - way).detach()

@@ -44,25 +44,25 @@ class Trial(ModelConfig):
     """Of the weekly net returns, with n_weeks - 1 degrees of freedom; 0 with one week."""
 
 
-def trial_of(
-    family: str, year: int, net_return: np.ndarray, options: Mapping[str, Any], forecaster: str | None
-) -> Trial:
-    """Sum up what a configuration earned in a year, from the returns of its weeks after costs; at least one.
+def record_trial(
+    folder: DataPath,
+    family: str,
+    year: int,
+    net_return: np.ndarray,
+    options: Mapping[str, Any],
+    forecaster: str | None,
+) -> None:
+    """Leave a file of what a configuration earned in a year, from the returns of its weeks after costs; at least one.
 
     `options` is the policy's ``config.json``, `forecaster` the hash of the forecaster's configuration; None: not known,
-    as its snapshot is not on this machine.
+    as its snapshot is not on this machine. Both are written too, for those who look.
     """
+    made = {"policy": dict(options), "forecaster": forecaster}
     std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
-    digest = hash_json({"policy": dict(options), "forecaster": forecaster})[:12]
-    mean = float(net_return.mean())
-    return Trial(family=family, configuration=digest, year=year, n_weeks=len(net_return), mean=mean, std=std)
-
-
-def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], forecaster: str | None) -> None:
-    """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
-    content = {"trial": trial.model_dump(), "policy": dict(options), "forecaster": forecaster}
-    name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
-    replace_file(folder / name, json.dumps(content, indent=2) + "\n")
+    digest, mean = hash_json(made)[:12], float(net_return.mean())
+    trial = Trial(family=family, configuration=digest, year=year, n_weeks=len(net_return), mean=mean, std=std)
+    content = json.dumps({"trial": trial.model_dump(), **made}, indent=2) + "\n"
+    replace_file(folder / f"{family}-{digest}-{year}.json", content)
 
 
 def read_trials(folder: DataPath) -> list[Trial]:

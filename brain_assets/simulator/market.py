@@ -59,17 +59,10 @@ N_SYMBOLS = 20
 class SimulatorMarket:
     """A market with a known answer.
 
-    Parameters
-    ----------
-    symbols : tuple of str
-        Names; empty: ``SIM00`` to ``SIM19``. What a symbol does depends on its position, not its name.
-    seed : int
-    signal : float
-        The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
-    channel : str
-        Where the signal can be seen, one of `brain_assets.simulator.injected_signal.CHANNELS`.
-    listed_share, delisted_share : float
-        Probabilities, in [0, 1], that a symbol is listed later than the first session, and that it is delisted.
+    `symbols` are names, empty: ``SIM00`` to ``SIM19``; what one does depends on its position alone. `signal` is the
+    weekly rank correlation that a perfect forecaster reaches, in [0, 1), 0: nothing can be known; `channel`, one of
+    `CHANNELS`, where it can be seen; `listed_share` and `delisted_share` the probabilities that a symbol is listed
+    later than the first session, and that it is delisted.
     """
 
     name = "simulator"

@@ -39,20 +39,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class CardText:
-    """What a family says of a model of its own.
+    """What a family says of a model of its own."""
 
-    The kind is ``forecaster`` or ``policy``, the task the Hub's word for it; data and limits (besides the market's and
-    survivorship) are lines of a list; the note says how far to trust the figures; `use` is a line of Python.
-    """
-
-    kind: str
-    task: str
+    kind: str  # forecaster or policy
+    task: str  # the Hub's word for it
     summary: str
     data: Sequence[str]
     figures: Sequence[Figure]
-    figures_note: str
-    limits: Sequence[str]
-    use: str
+    figures_note: str  # how far to trust them
+    limits: Sequence[str]  # besides the market's and survivorship
+    use: str  # a line of Python
 
 
 def write_card(

@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +36,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch as it was when it was looked at: its commit, and what the Hub says of the files in that."""
+    """A branch when it was looked at: its commit, and what the Hub says of the files in that."""
 
     commit: str
     files: "Mapping[str, RepoSibling]"
@@ -48,20 +48,18 @@ class Branch:
 
 @dataclass(frozen=True)
 class HubCopy:
-    """A snapshot's branch after a push: its page, its commit, and whether it held other files when it was looked at.
-
-    Where it held a model, `before` is the commit of that.
-    """
+    """A snapshot's branch after a push: its page, its commit, and whether it held other files before."""
 
     url: str
     commit: str
     changed: bool
     before: str = ""
+    """The commit of the model that it held before; empty: none, or this one."""
 
 
 def in_place_of(commit: str) -> str:
-    """Say which commit of others a push takes the place of; empty: none."""
-    return f"in place of commit {commit[:8]}, which this machine neither pushed nor pulled" if commit else ""
+    """Say which commit a push takes the place of; empty: none."""
+    return f"in place of commit {commit[:8]}" if commit else ""
 
 
 class HubStore(Store):
@@ -69,8 +67,6 @@ class HubStore(Store):
 
     def __init__(self, address: HubAddress, policy: RetryPolicy = HUB_POLICY, market: str | None = None) -> None:
         self.repo, self._client, self._market = address.repo, HubClient(address, policy), market
-        self._seen: dict[str, Branch] = {}
-        self._seems_absent = False
 
     def url(self, name: str) -> str:
         """Give the page of a branch."""
@@ -89,30 +85,29 @@ class HubStore(Store):
             return {branch.name: _require_commit(branch.target_commit) for branch in references.branches}
 
         try:
-            commits = self._client.retry("list its branches", attempt)
+            return self._client.retry("list its branches", attempt)
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
-            self._seems_absent, commits = True, {}
             warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
-        return commits
+            return {}
 
-    def look(self, name: str, commit: str = "") -> Branch:
-        """List a branch, or a commit of it that is known, in one request; raises as `read_manifest`."""
-        return self._read(name, f"list the files of {commit[:8] or name}", lambda: self._look(commit or name))
+    def holds(self, name: str, files: Mapping[str, bytes]) -> bool:
+        """Tell whether a branch holds exactly these files, by its listing; raises as `read_manifest`."""
+        return self._read(name, f"list the files of {name}", lambda: self._look(name)).holds(files)
 
-    def read_manifest(self, name: str, commit: str = "") -> dict[str, Any]:
+    def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest that its branch agrees with, in two requests; the other files are not read.
 
         Raises `MissingSnapshotError` if there is no such branch, `RefusedSnapshotError` if it is not to be believed.
         """
-        return self._read(name, f"show {name}", lambda: parse(self._read_manifest(self._look(commit or name))))
+        return self._read(name, f"show {name}", lambda: parse(self._read_manifest(self._look(name))))
 
-    def read(self, name: str, commit: str = "") -> dict[str, bytes]:
-        """Read all files, of a known commit if one is given. Raises as `read_manifest`."""
+    def read(self, name: str) -> dict[str, bytes]:
+        """Read all files, of one commit. Raises as `read_manifest`."""
 
         def attempt() -> dict[str, bytes]:
-            branch = self._look(commit or name)
+            branch = self._look(name)
             manifest = self._read_manifest(branch)  # it limits what is read next
             files = {**{path: self._fetch(path, branch) for path in PAYLOAD}, MANIFEST: manifest}
             verify(files)
@@ -140,17 +135,14 @@ class HubStore(Store):
             "or correct the name or the token."
         )
 
-    def _look(self, revision: str, writes: bool = False) -> Branch:
-        """List a revision; to be absent is for another look if it is written to, as in `HubClient.ask`."""
-        if revision in self._seen:
-            return self._seen[revision]
+    def _look(self, name: str, writes: bool = False) -> Branch:
+        """List a branch; to be absent is for another look if it is written to, as in `HubClient.ask`."""
         api = self._client.api
-        info = self._client.ask(lambda: api.model_info(self.repo, revision=revision, files_metadata=True), writes)
+        info = self._client.ask(lambda: api.model_info(self.repo, revision=name, files_metadata=True), writes)
         branch = Branch(_require_commit(info.sha), {file.rfilename: file for file in info.siblings or []})
         for path, file in branch.files.items():
             if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
                 raise TransientError(f"no size of {path[:60]!r}")
-        self._seen[branch.commit] = branch  # a commit never changes
         return branch
 
     def _read_manifest(self, branch: Branch) -> bytes:
@@ -160,86 +152,74 @@ class HubStore(Store):
         return data
 
     def _fetch(self, path: str, branch: Branch) -> bytes:
-        """Read a file that is what the listing says; of a larger one, no more than a byte too many."""
+        """Read a file that is what the listing says."""
         from huggingface_hub import get_session
         from huggingface_hub.errors import EntryNotFoundError
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
-        api, listed, data = self._client.api, branch.files[path], bytearray()
-        longest = (listed.size or 0) + 1
+        api = self._client.api
 
-        def stream() -> None:
+        def download() -> bytes:
             url = f"{api.endpoint}/{self.repo}/resolve/{branch.commit}/{path}"
-            with get_session().stream("GET", url, headers=build_hf_headers(token=api.token)) as response:
-                hf_raise_for_status(response)
-                for chunk in response.iter_bytes():
-                    data.extend(chunk[: longest - len(data)])
-                    if len(data) == longest:
-                        break
+            response = get_session().get(url, headers=build_hf_headers(token=api.token))
+            hf_raise_for_status(response)
+            return bytes(response.content)
 
         try:
-            self._client.ask(stream)
+            data = self._client.ask(download)
         except EntryNotFoundError:
             raise damaged(path, "a file", "none") from None
-        if not _is_same(listed, bytes(data)):
+        if not _is_same(branch.files[path], data):
             raise TransientError(f"other bytes than those of {path}")
-        return bytes(data)
+        return data
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Make a branch hold exactly these files; see `push`."""
+        """Push without asking what became of it."""
         self.push(name, files)
 
-    def push(self, name: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
+    def push(self, name: str, files: Mapping[str, bytes]) -> HubCopy:
         """Make a branch hold exactly these files, in one commit; none if it does already.
 
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
-        What `commits` gave a moment ago as the branch's commit, empty if there was none, saves a look.
-
         Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid, else `HubError`.
         """
         verify(files)
         validate_card(files[CARD].decode())
-        found: list[Branch | None] = []
+        is_sent = False
 
-        def attempt() -> str:
-            branch = self._find(name, None if found else known)
-            found.append(branch)
-            if branch is None:
-                branch = self._start(name)
-            elif not branch.holds(files):
-                self._refuse_another_market(name, branch)
-            return branch.commit if branch.holds(files) else self._commit(name, branch, files)
+        def attempt() -> HubCopy:
+            nonlocal is_sent
+            found = self._find(name)
+            branch = found or self._start(name)
+            if branch.holds(files):
+                return HubCopy(self.url(name), branch.commit, is_sent)  # the answer to our own commit was lost
+            if found is not None:
+                self._refuse_another_market(name, found)
+            is_sent = True
+            commit = self._commit(name, branch, files)
+            return HubCopy(self.url(name), commit, True, found.commit if found and MANIFEST in found.files else "")
 
-        commit = self._client.retry(f"take {name}", attempt)
-        last, changed = found[-1], found[0] is None or found[0].commit != commit
-        return HubCopy(self.url(name), commit, changed, last.commit if last and MANIFEST in last.files else "")
+        return self._client.retry(f"take {name}", attempt)
 
-    def _find(self, name: str, known: str | None) -> Branch | None:
-        """Look at a branch; None: there is none."""
+    def _find(self, name: str) -> Branch | None:
+        """Look at a branch; None: there is none. Makes the repo, if there is none."""
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
         try:
-            return self._look(known or name) if known != "" else None
+            return self._look(name)
         except RevisionNotFoundError:
             return None
         except RepositoryNotFoundError:
-            self._seems_absent = True
+            report(f"{self.repo}: makes the repo, private")
+            create = self._client.api.create_repo
+            self._client.ask(lambda: create(self.repo, private=True, exist_ok=True), writes=True)
             return None
 
     def _start(self, name: str) -> Branch:
-        """Make a branch, which begins with what ``main`` holds, and the repo, if there is none."""
-        api = self._client.api
-        if self._seems_absent:
-            report(f"{self.repo}: makes the repo, private")
-            self._client.ask(lambda: api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
-            self._seems_absent = False
-        if name == MAIN_BRANCH:
-            return self._look(name, writes=True)
-        with ThreadPoolExecutor(1) as pool:  # if main moves meanwhile, the commit is refused: it is on top of this one
-            create = pool.submit(self._client.ask, lambda: api.create_branch(self.repo, branch=name), writes=True)
-            main = self._look(MAIN_BRANCH, writes=True)
-            create.result()
-        return main
+        """Make a branch, which begins with what ``main`` holds; that one every repo has."""
+        if name != MAIN_BRANCH:
+            self._client.ask(lambda: self._client.api.create_branch(self.repo, branch=name), writes=True)
+        return self._look(name, writes=True)
 
     def _commit(self, name: str, branch: Branch, files: Mapping[str, bytes]) -> str:
         """Commit what a branch lacks on top of what it was, all or nothing."""
@@ -259,12 +239,10 @@ class HubStore(Store):
 
     def _refuse_another_market(self, name: str, branch: Branch) -> None:
         """Do not replace what somebody trained on another market; None: any market will do."""
-        if self._market is None:
-            return
-        try:
-            market = parse(self._read_manifest(branch)).get("market")
-        except SnapshotError:  # nobody's snapshot
-            return
+        market = None
+        if self._market is not None:
+            with suppress(SnapshotError):  # nobody's snapshot
+                market = parse(self._read_manifest(branch)).get("market")
         if isinstance(market, str) and market != self._market:
             raise HubError(
                 f"{self.repo}@{name}: expected to replace a snapshot of market {self._market}, got one of "

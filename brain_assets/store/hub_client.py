@@ -40,7 +40,7 @@ def _install() -> None:
     """Give `huggingface_hub` a connection pool that does not wait forever, once in a process.
 
     The library has no time-out, retries some calls and not others, and obeys a ``Retry-After`` of any length. While a
-    question of `HubClient.ask` is open a failure that may pass leaves it at once; else, only the waits are bounded.
+    question of `HubClient.ask` is open, a failure that may pass leaves it at once.
     """
     import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
@@ -60,12 +60,10 @@ def _install() -> None:
                 if isinstance(error, httpx2.TimeoutException):
                     raise TransientError(f"no answer within {seconds} s") from None
                 raise TransientError(f"the connection failed ({error or type(error).__name__})") from None
-            wait = parse_retry_after(response.headers.get("Retry-After"))
             if response.status_code in PASSING_STATUS and _questions:
                 response.close()
+                wait = parse_retry_after(response.headers.get("Retry-After"))
                 raise TransientError(f"{response.status_code} {response.reason_phrase}", wait)
-            if wait is not None and wait > HUB_POLICY.longest_wait:
-                response.headers["Retry-After"] = str(int(HUB_POLICY.longest_wait))
             return response
 
     hooks = get_session().event_hooks  # the library's own: HF_HUB_OFFLINE, and its log

@@ -51,10 +51,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def verify(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Check all files of a snapshot against the manifest among them, and give it.
-
-    Raises `DamagedSnapshotError` with the first file that is absent, superfluous, or not what the manifest says.
-    """
+    """Check all files of a snapshot against the manifest among them, and give it; raises `DamagedSnapshotError`."""
     check_listing({name: len(data) for name, data in files.items()})
     manifest = parse(files[MANIFEST])
     for name in PAYLOAD:
@@ -90,8 +87,7 @@ def parse_json(name: str, data: bytes) -> dict[str, Any]:
 
     Raises `DamagedSnapshotError` for anything else, such as a key that stands there twice, or NaN.
     """
-    if len(data) > LARGEST_TEXT:
-        raise damaged(name, f"at most {LARGEST_TEXT:,} bytes", f"{len(data):,}")
+    check_size(name, len(data))
     try:
         values = json.loads(data)
         same = isinstance(values, dict) and render_json(values) == data

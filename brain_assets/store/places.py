@@ -14,10 +14,7 @@ from brain_assets.store.names import parse_snapshot_name, parse_version_name
 
 
 class Store(ABC):
-    """The folders of one family in one place; each has a name, and the files of `brain_assets.store.manifest.FILES`.
-
-    Every method raises `StorageError` (a disk, a bucket) or `HubError` where the place itself fails or refuses.
-    """
+    """The folders of one family in one place, each of the same files; `StorageError` or `HubError` if that fails."""
 
     @abstractmethod
     def list(self) -> list[str]:
@@ -25,22 +22,18 @@ class Store(ABC):
 
     @abstractmethod
     def read_manifest(self, name: str) -> dict[str, Any]:
-        """Read a manifest, which verifies against itself; no other file is read.
+        """Read a manifest, which verifies against itself, and no other file.
 
-        Raises `MissingSnapshotError` if there is nothing of that name; `DamagedSnapshotError`, where strangers write
-        `RefusedSnapshotError`, if what is there is not a manifest, or not as it was written.
+        Raises `MissingSnapshotError`; `DamagedSnapshotError`, where strangers write `RefusedSnapshotError`.
         """
 
     @abstractmethod
     def read(self, name: str) -> dict[str, bytes]:
-        """Read all files, which verify. Raises as `read_manifest`, the error naming the file that is to blame."""
+        """Read all files, which verify. Raises as `read_manifest`, naming the file that is to blame."""
 
     @abstractmethod
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write a folder of exactly these files, whole or not at all; one of that name is replaced.
-
-        Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
-        """
+        """Write a folder of exactly these files, or nothing if they do not verify; one of that name is replaced."""
 
 
 class FolderStore(Store):
@@ -54,18 +47,18 @@ class FolderStore(Store):
         return [name for name in list_names(self.folder) if parse_snapshot_name(name) or parse_version_name(name)]
 
     def read_manifest(self, name: str) -> dict[str, Any]:
-        """Read a manifest alone."""
+        """Read a manifest alone; see `Store`."""
         with located(self.folder / name):
             return parse(self._fetch(name, MANIFEST)[MANIFEST])
 
     def read(self, name: str) -> dict[str, bytes]:
-        """Read all files, which verify."""
+        """Read all files, which verify; see `Store`."""
         with located(self.folder / name):
             verify(files := self._fetch(name, *FILES))
         return files
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write a folder that verifies; one of that name is replaced."""
+        """Write a folder whole or not at all; see `Store`."""
         with located(self.folder / name):
             verify(files)
         replace_folder(self.folder / name, {file: files[file] for file in FILES})

@@ -2,41 +2,40 @@
 
 ``snapshot-<date>`` and the main versions ``v<date>-<hash>`` are folders alike; ``current`` is a text file of one line
 that names the current version, and is replaced in one step. The Hub's ``main`` holds the files of that one.
-The place is always written first and is the truth; the Hub holds copies. Beside the folders lies ``.hub/<name>.json``,
-what this machine knows of a copy. A commit never changes: once one was seen to hold exactly the files of a local
-manifest, one listing of branches tells whether that is still so, for all snapshots at once. It is a cache: if it is
-lost or broken, the Hub is asked again.
+The place is always written first and is the truth; the Hub holds copies.
 """
 
 import datetime
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from brain_assets import registry
-from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import (
+    DamagedSnapshotError,
+    HubError,
+    MissingSnapshotError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
 from brain_assets.paths import DataPath, as_place, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
-from brain_assets.retry import NO_RETRY, RetryPolicy
+from brain_assets.retry import RetryPolicy
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.checks import check_identity, located
-from brain_assets.store.hub import HubCopy, HubStore, in_place_of
+from brain_assets.store.checks import check_identity
+from brain_assets.store.fingerprint import Fingerprint
+from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.sync import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
+from brain_assets.store.sync import Plan, compare
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
-N_LOOKS = 16
-"""Folders that are looked at at the same time."""
 CURRENT = "current"
-_RECORDS, _RECORD = ".hub", TypeAdapter(HubRecord)
 
 
 def hub_address(settings: Settings, family: str) -> HubAddress | None:
@@ -91,16 +90,10 @@ class SnapshotLocalStorage:
         numbers = sorted(int(name) for name in list_names(folder) if name.isdecimal())
         return [number for number in numbers if self.family in list_names(folder / str(number))]
 
-    def no_retry(self) -> "SnapshotLocalStorage":
-        """Give the same storage, but one that asks a Hub in trouble only once."""
-        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
-
-    # In its place, by folder
-
     def list_existing(self, parse_name: Callable[[str], object]) -> list[str]:
-        """Name the folders whose name can be parsed and that exist, in order; they are looked at at the same time."""
+        """Name the folders whose name can be parsed and that exist, in order."""
         names = [name for name in self.store.list() if parse_name(name) is not None]
-        with ThreadPoolExecutor(N_LOOKS) as pool:
+        with ThreadPoolExecutor() as pool:  # in a bucket, each is a request
             return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
 
     def load(self, name: str) -> ModelSnapshot:
@@ -135,8 +128,6 @@ class SnapshotLocalStorage:
         self.load(name)
         replace_file(self.folder / CURRENT, f"{name}\n")
 
-    # In its place, by cut-off
-
     def path(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot, whether it exists or not."""
         return self.folder / snapshot_name(cutoff_date)
@@ -160,6 +151,16 @@ class SnapshotLocalStorage:
         with suppress(SnapshotError):
             check_identity(manifest or {})
             return manifest
+        return None
+
+    def find_kept(self, fingerprint: Fingerprint, cutoff_date: datetime.date) -> ModelSnapshot | None:
+        """Read a snapshot if its fingerprint keeps it; None: there is none, or it is damaged, which is said."""
+        found = self.read_metadata(cutoff_date)
+        if found is not None and fingerprint.keeps(found["fingerprint"]):
+            try:
+                return self.load_snapshot(cutoff_date)
+            except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
+                warn(str(error))
         return None
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
@@ -194,52 +195,38 @@ class SnapshotLocalStorage:
         return self._repo
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
-        """Push a snapshot; raises as `upload`."""
+        """Push a snapshot; raises as `HubStore.push`."""
         return self.upload(snapshot_name(cutoff_date))
 
-    def upload(self, branch: str, known: str | None = None) -> HubCopy:
-        """Push the folder of a branch, as `HubStore.push` does.
+    def upload(self, branch: str) -> HubCopy:
+        """Push the folder of a branch, as `HubStore.push` does."""
+        return self.repo.push(branch, self.files_of(branch))
 
-        What it gives names, as `before`, only a commit that this machine neither pushed nor pulled.
-        """
-        files, repo = self.store.read(self._folder_of(branch)), self.repo
-        copy = repo.push(branch, files, known)
-        known_commits = (self.record(branch).commit, copy.commit)
-        self._remember(branch, HubRecord.of(repo.repo, copy.commit, files))
-        return replace(copy, before="") if copy.before in known_commits else copy
+    def upload_version(self, name: str) -> HubCopy:
+        """Push a main version, and ``main``, which follows the current one."""
+        copy = self.upload(name)
+        if not self.current():
+            return copy
+        main = self.upload(MAIN_BRANCH)
+        return replace(copy, changed=copy.changed or main.changed, before=main.before)
 
-    def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
-        """Pull a snapshot, of a known commit if one is given, and give its folder; what stood there is replaced.
+    def files_of(self, branch: str) -> dict[str, bytes]:
+        """Read the folder that a branch holds a copy of; raises `SnapshotError`."""
+        return self.store.read(self.current() or "none" if branch == MAIN_BRANCH else branch)
+
+    def download_snapshot_from_hf(self, cutoff_date: datetime.date) -> DataPath:
+        """Pull a snapshot, and give its folder; what stood there is replaced.
 
         Raises, and replaces nothing, as `HubStore.read`, and `RefusedSnapshotError` if it is another model.
         """
-        name = snapshot_name(cutoff_date)
-        commit = commit or self.repo.look(name).commit
-        files = self.repo.read(name, commit)
-        place, kind = f"{self.repo.repo}@{name}", RefusedSnapshotError
-        ModelSnapshot.from_files(place, files, name, self.family, self._market, kind)
+        return self.download(snapshot_name(cutoff_date))
+
+    def download(self, name: str) -> DataPath:
+        """Pull the snapshot of a branch; see `download_snapshot_from_hf`."""
+        files, place = self.repo.read(name), f"{self.repo.repo}@{name}"
+        ModelSnapshot.from_files(place, files, name, self.family, self._market, RefusedSnapshotError)
         self.store.write(name, files)
-        self._remember(name, HubRecord.of(self.repo.repo, commit, files))
-        return self.path(cutoff_date)
-
-    def download_if(self, cutoff_date: datetime.date, is_wanted: Callable[[Mapping[str, Any]], bool]) -> bool:
-        """Pull a snapshot if the Hub has it and its fingerprint is wanted; tells whether it did.
-
-        Raises what pulling raises.
-        """
-        commit = self.hf_commits().get(cutoff_date)
-        if commit is None or not is_wanted(self.read_hf_manifest(cutoff_date, commit)["fingerprint"]):
-            return False
-        self.download_snapshot_from_hf(cutoff_date, commit)
-        return True
-
-    def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:
-        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled."""
-        name = snapshot_name(cutoff_date)
-        manifest = self.repo.read_manifest(name, commit)
-        with located(f"{self.repo.repo}@{name}", RefusedSnapshotError):
-            check_identity(manifest, name, self.family, self._market)
-        return manifest
+        return self.folder / name
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
         """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""
@@ -259,14 +246,12 @@ class SnapshotLocalStorage:
         if self.hub is not None and not self.snapshot_exists(cutoff_date):
             report(f"{self.download_snapshot_from_hf(cutoff_date)}: pulled from {self.hub.repo}")
 
-    def list_hf_snapshots(self) -> list[datetime.date]:
-        """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request."""
-        return sorted(self.hf_commits())
+    def list_hf_snapshots(self, must_exist: bool = False) -> list[datetime.date]:
+        """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request.
 
-    def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
-        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request."""
-        commits = self.repo.commits(must_exist)
-        return {date: commit for name, commit in commits.items() if (date := parse_snapshot_name(name)) is not None}
+        A repo that is not there has none, or raises `HubError`.
+        """
+        return sorted(filter(None, map(parse_snapshot_name, self.repo.commits(must_exist))))
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
@@ -277,7 +262,7 @@ class SnapshotLocalStorage:
         """
         found = self.list_snapshots()
         if self.hub is not None and not set(wanted) <= set(found):
-            found = sorted({*found, *self.hf_commits(must_exist=True)})
+            found = sorted({*found, *self.list_hf_snapshots(must_exist=True)})
         for date in sorted(set(wanted) - set(found)):
             older = max((each for each in found if each < date), default=datetime.date.min)
             for each in filter(None, map(parse_snapshot_name, self.store.list())):
@@ -285,98 +270,20 @@ class SnapshotLocalStorage:
                     self.refuse_damaged(each)
         return found
 
-    # Both compared
-
-    def compare(self, cutoffs: Collection[datetime.date] | None = None, versions: bool = False) -> list[Comparison]:
-        """Compare the snapshots here with those on the Hub, oldest first; default: all cut-offs.
-
-        With versions, the main versions here follow, and last, as ``main``, the current one. One request lists the
-        branches, and one more the files of each commit that is not known here.
-        """
-        commits, here = self.repo.commits(), self.list_existing(parse_snapshot_name)
-        dates = {name: parse_snapshot_name(name) for name in sorted({*here, *commits})}
-        names = [name for name, date in dates.items() if date and (cutoffs is None or date in cutoffs)]
-        mains = [*self.list_versions(), *([MAIN_BRANCH] if self.current() else [])] if versions else []
-
-        def row(name: str) -> Comparison:
-            commit, is_here = commits.get(name, ""), name in (*here, *mains)
-            relation = Relation.HUB_ONLY if commit else Relation.LOCAL_ONLY
-            if commit and is_here:
-                relation = Relation.EQUAL if self._is_copied(name, commit) else Relation.DIFFERENT
-            return Comparison(self.family, name, relation, commit, self.record(name))
-
-        with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-            return list(pool.map(row, [*names, *mains]))
-
-    def _folder_of(self, branch: str) -> str:
-        """Give the folder that a branch holds a copy of."""
-        return branch if branch != MAIN_BRANCH else self.current() or "none"
-
-    def _is_copied(self, branch: str, commit: str) -> bool:
-        """Tell whether a commit holds exactly the local files; asks the Hub unless that is known, and remembers it."""
-        record = self.record(branch)
-        if record.commit == commit:
-            return not self.changed_here(branch)
-        files = self.store.read(self._folder_of(branch))
-        if not self.repo.look(branch, commit).holds(files):
-            return False
-        self._remember(branch, HubRecord.of(self.repo.repo, commit, files))
-        return True
-
-    def transfer(self, verb: str, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
-        """Push what the Hub lacks, or pull what this machine lacks, or what differs; gives what became of each.
-
-        A pull keeps a snapshot that was made here since the last transfer, unless forced: the Hub never had it.
-        """
-
-        def one(row: Comparison) -> tuple[str, str]:
-            if verb == "push":
-                copy = self.upload(row.name, row.commit)
-                return ("pushed", in_place_of(copy.before)) if copy.changed else ("unchanged", "")
-            if not force and self.keeps(row):
-                return "kept", "it was made here and never pushed: push it, or pull with force"
-            self.download_snapshot_from_hf(row.cutoff_date, row.commit)
-            return "pulled", ""
-
-        return transfer_all([row for row in rows if row.is_for(verb)], one)
-
-    def keeps(self, row: Comparison) -> bool:
-        """Tell whether a pull that is not forced leaves it: it was made here since the last transfer."""
-        return row.relation is Relation.DIFFERENT and self.changed_here(row.name)
-
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""
-        return self._transfer_all("push")
+        return self._sync("push")
 
     def sync_all_hf_to_local(self, force: bool = False) -> list[datetime.date]:
-        """Pull every snapshot that is not here or differs; gives those that were pulled, and warns of others."""
-        return self._transfer_all("pull", force)
+        """Pull every snapshot that is not here, forced: or differs; gives those that were, and warns of others."""
+        return self._sync("pull", force)
 
-    def _transfer_all(self, verb: str, force: bool = False) -> list[datetime.date]:
-        rows = {row.name: row for row in self.compare()}
-        transfers = list(self.transfer(verb, rows.values(), force))
-        for each in transfers:
-            if not each.done:
+    def _sync(self, verb: str, force: bool = False) -> list[datetime.date]:
+        own, done = {self.family: self}, []
+        for each in Plan(verb, own, compare(own), force).run():
+            date = parse_snapshot_name(each.name)
+            if date is not None and each.result in ("pushed", "pulled"):
+                done.append(date)
+            else:
                 warn(f"{each.family} {each.name}: {each.result}: {each.detail}")
-        return [rows[each.name].cutoff_date for each in transfers if each.done]
-
-    # What is known of copies
-
-    def record(self, name: str) -> HubRecord:
-        """Give what this machine knows of a copy in the family's repo."""
-        nothing = HubRecord(self.hub.repo if self.hub else "")
-        try:
-            record = _RECORD.validate_json(read_bytes(self._record_path(name)))
-        except (FileNotFoundError, ValueError):  # there is none, or it says nothing
-            return nothing
-        return record if record.repo == nothing.repo else nothing
-
-    def changed_here(self, branch: str) -> bool:
-        """Tell whether what is on this machine is not what was last pushed or pulled, as far as is known."""
-        return self.record(branch).manifest != str(self.store.read_manifest(self._folder_of(branch))["manifest"])
-
-    def _remember(self, name: str, record: HubRecord) -> None:
-        replace_file(self._record_path(name), _RECORD.dump_json(record, indent=2) + b"\n")
-
-    def _record_path(self, name: str) -> DataPath:
-        return self.folder / _RECORDS / f"{name}.json"
+        return done

@@ -1,36 +1,22 @@
 """Models here and on the Hub: how they stand to each other, and what `brain-assets sync`, and its jobs, transfer."""
 
-import datetime
 import enum
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SettingsError, SnapshotError
 from brain_assets.store.hub import in_place_of
-from brain_assets.store.manifest import MANIFEST, parse
-from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year
+from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name
 
 if TYPE_CHECKING:
     from brain_assets.store.storage import SnapshotLocalStorage
 
+Storages = Mapping[str, "SnapshotLocalStorage"]
 N_CONNECTIONS = 8
-"""Snapshots under way at once; almost all of the time is waiting for the Hub."""
-
-
-@dataclass(frozen=True)
-class HubRecord:
-    """What is known of one copy: a commit, and the hash of the local manifest whose files it holds; empty: nothing."""
-
-    repo: str
-    commit: str = ""
-    manifest: str = ""
-
-    @classmethod
-    def of(cls, repo: str, commit: str, files: Mapping[str, bytes]) -> "HubRecord":
-        """Give that of a commit which holds these files."""
-        return cls(repo, commit, parse(files[MANIFEST])["manifest"])
+"""Models under way at once; almost all of the time is waiting for the Hub."""
+RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
 
 
 class Relation(enum.Enum):
@@ -50,30 +36,14 @@ class Comparison:
     name: str
     relation: Relation
     commit: str
-    record: HubRecord
-
-    @property
-    def cutoff_date(self) -> datetime.date:
-        """That of a snapshot."""
-        return datetime.date.fromisoformat(self.name.removeprefix("snapshot-"))
-
-    def is_for(self, verb: str) -> bool:
-        """Tell whether ``push`` or ``pull`` transfers it; a pull may keep what was made here."""
-        return self.relation in (Relation.DIFFERENT, Relation.LOCAL_ONLY if verb == "push" else Relation.HUB_ONLY)
-
-    @property
-    def replaces(self) -> str:
-        """Say which commit of others a push takes the place of; empty: none, as far as is known here."""
-        is_of_others = self.relation is Relation.DIFFERENT and self.record.commit != self.commit
-        return in_place_of(self.commit if is_of_others else "")
 
 
 @dataclass(frozen=True)
 class Transfer:
     """What became of a model.
 
-    The result is ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
-    ``failed``; the detail is the reason, or which commit of others a push took the place of.
+    The result is one of `RESULTS`: ``unchanged`` if the branch held these files already, ``kept`` if a pull left alone
+    what is here; the detail is the reason, or which commit a push took the place of.
     """
 
     family: str
@@ -81,37 +51,13 @@ class Transfer:
     result: str
     detail: str = ""
 
-    @property
-    def done(self) -> bool:
-        """Whether it was transferred."""
-        return self.result in ("pushed", "pulled")
-
-
-def transfer_all(rows: Sequence[Comparison], transfer: Callable[[Comparison], tuple[str, str]]) -> Iterator[Transfer]:
-    """Transfer models, several at once, by a function that gives result and detail; gives each in turn.
-
-    One that fails or is refused stops no other. ``main``, which follows the versions, comes last.
-    """
-
-    def attempt(row: Comparison) -> Transfer:
-        try:
-            result, detail = transfer(row)
-        except (HubError, SnapshotError) as error:
-            result, detail = "refused" if isinstance(error, RefusedSnapshotError) else "failed", str(error)
-        return Transfer(row.family, row.name, result, detail)
-
-    with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-        yield from pool.map(attempt, [row for row in rows if row.name != MAIN_BRANCH])
-        yield from map(attempt, [row for row in rows if row.name == MAIN_BRANCH])
-
-
-Storages = Mapping[str, "SnapshotLocalStorage"]
-RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
-
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``push`` or ``pull`` is to transfer of what was compared; see `SnapshotLocalStorage.transfer`."""
+    """What ``push`` or ``pull`` is to transfer of what was compared.
+
+    A pull keeps what is here where the Hub holds something else, unless forced: it may have been made here.
+    """
 
     verb: str
     storages: Storages
@@ -121,23 +67,44 @@ class Plan:
     @property
     def chosen(self) -> list[Comparison]:
         """Those that differ in a way that the verb ends."""
-        return [row for row in self.rows if row.is_for(self.verb)]
+        missing = Relation.LOCAL_ONLY if self.verb == "push" else Relation.HUB_ONLY
+        return [row for row in self.rows if row.relation in (Relation.DIFFERENT, missing)]
 
     def preview(self) -> list[Transfer]:
         """Say what would be done."""
         previews = []
         for row in self.chosen:
-            result, detail = f"would {self.verb}", (self.verb == "push" and row.replaces) or row.relation.value
-            if self.verb == "pull" and not self.force and self.storages[row.family].keeps(row):
-                result, detail = "would keep", "it was made here and never pushed"
-            previews.append(Transfer(row.family, row.name, result, detail))
+            detail = in_place_of(row.commit) if self.verb == "push" else ""
+            result = "would keep" if self._keeps(row) else f"would {self.verb}"
+            previews.append(Transfer(row.family, row.name, result, detail or row.relation.value))
         return previews
 
     def run(self) -> Iterator[Transfer]:
-        """Transfer all of it; gives what became of each, once it is through."""
-        for family, storage in self.storages.items():
-            rows = [row for row in self.rows if row.family == family]
-            yield from storage.transfer(self.verb, rows, self.force)
+        """Transfer all of it, several at once; gives what became of each, in turn.
+
+        One that fails or is refused stops no other. ``main``, which follows the versions, comes last.
+        """
+        chosen = self.chosen
+        with ThreadPoolExecutor(N_CONNECTIONS) as pool:
+            yield from pool.map(self._transfer, [row for row in chosen if row.name != MAIN_BRANCH])
+        yield from map(self._transfer, [row for row in chosen if row.name == MAIN_BRANCH])
+
+    def _keeps(self, row: Comparison) -> bool:
+        return self.verb == "pull" and row.relation is Relation.DIFFERENT and not self.force
+
+    def _transfer(self, row: Comparison) -> Transfer:
+        storage, result, detail = self.storages[row.family], "pulled", ""
+        try:
+            if self.verb == "push":
+                copy = storage.upload(row.name)
+                result, detail = "pushed" if copy.changed else "unchanged", in_place_of(copy.before)
+            elif self._keeps(row):
+                result, detail = "kept", "it differs from that of the Hub: push it, or pull with force"
+            else:
+                storage.download(row.name)
+        except (HubError, SnapshotError) as error:
+            result, detail = "refused" if isinstance(error, RefusedSnapshotError) else "failed", str(error)
+        return Transfer(row.family, row.name, result, detail)
 
 
 def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
@@ -148,12 +115,36 @@ def choose(known: Collection[str], families: Collection[str], expected: str) -> 
     return [family for family in known if not families or family in families]
 
 
-def compare(storages: Storages, years: Collection[int], versions: bool = False) -> list[Comparison]:
-    """Compare what is here of some years, none named: of all, with what is on the Hub, family by family."""
-    cutoffs = {cutoff_of_year(year) for year in years} or None
-    return [row for storage in storages.values() for row in storage.compare(cutoffs, versions)]
+def compare(storages: Storages, years: Collection[int] = (), versions: bool = False) -> list[Comparison]:
+    """Compare what is here of some years, none named: of all, with what is on the Hub, family by family.
+
+    With versions, the main versions here follow, and as ``main`` the current one. One request lists a repo's branches,
+    and one more the files of each that is on both sides.
+    """
+    return [row for storage in storages.values() for row in _compare(storage, years, versions)]
 
 
-def plan(verb: str, storages: Storages, years: Collection[int], force: bool = False) -> Plan:
+def _compare(storage: "SnapshotLocalStorage", years: Collection[int], versions: bool) -> list[Comparison]:
+    commits, here = storage.repo.commits(), storage.list_existing(parse_snapshot_name)
+    wanted = {cutoff_of_year(year) for year in years}
+    dates = {name: parse_snapshot_name(name) for name in sorted({*here, *commits})}
+    names = [name for name, date in dates.items() if date and (not wanted or date in wanted)]
+    mains = [*storage.list_versions(), *([MAIN_BRANCH] if storage.current() else [])] if versions else []
+
+    def row(name: str) -> Comparison:
+        if name not in commits:
+            relation = Relation.LOCAL_ONLY
+        elif name not in (*here, *mains):
+            relation = Relation.HUB_ONLY
+        else:
+            is_equal = storage.repo.holds(name, storage.files_of(name))
+            relation = Relation.EQUAL if is_equal else Relation.DIFFERENT
+        return Comparison(storage.family, name, relation, commits.get(name, ""))
+
+    with ThreadPoolExecutor(N_CONNECTIONS) as pool:
+        return list(pool.map(row, [*names, *mains]))
+
+
+def plan(verb: str, storages: Storages, years: Collection[int] = (), force: bool = False) -> Plan:
     """Plan to ``push`` what is here, over all years main versions too, or to ``pull`` what the Hub holds."""
     return Plan(verb, storages, compare(storages, years, versions=verb == "push" and not years), force)

@@ -22,7 +22,7 @@ from brain_assets.market.archive import chain_prices
 from brain_assets.market.findings import FINDINGS
 from brain_assets.market.schema import SCHEMAS
 from brain_assets.parquet import decode_table, encode_table
-from brain_assets.paths import DataPath, is_file, is_remote, list_names, read_all, read_bytes, replace_file
+from brain_assets.paths import DataPath, is_file, list_names, read_all, read_bytes, replace_file
 from brain_assets.progress import warn
 
 FOLDERS = {
@@ -38,10 +38,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(/[A-Za-z0-9_-]{1,100})*")
 
 YEAR_TO_DATE: Literal["year_to_date"] = "year_to_date"
 """Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
-
 Part = int | Literal["year_to_date"]
-"""A partition year, or `YEAR_TO_DATE`."""
-
 IDENTITY_FILE = "market.json"
 
 
@@ -79,9 +76,7 @@ class TableStore:
     """
 
     def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
-        self.data_dir = data_dir
-        self._identity = dict(identity)
-        self._is_claimed = False
+        self.data_dir, self._identity = data_dir, dict(identity)
 
     def path(self, name: str, year: Part) -> DataPath:
         """Give the file of a year, whether it exists or not."""
@@ -136,8 +131,7 @@ class TableStore:
         """Write one year whole or not at all."""
         path = self.path(name, year)
         if not self.check_identity():
-            identity = json.dumps(self._identity, indent=2) + "\n"
-            replace_file(self.data_dir / IDENTITY_FILE, identity)
+            replace_file(self.data_dir / IDENTITY_FILE, json.dumps(self._identity, indent=2) + "\n")
         replace_file(path, encode_table(frame))
         return str(path)
 
@@ -151,18 +145,15 @@ class TableStore:
 
     def check_identity(self) -> bool:
         """Raise `StorageError` if the folder holds another market's results; tells whether it holds any."""
-        if not self._is_claimed:
-            found = read_identity(self.data_dir)
-            if found is None:
-                return False
-            known = self._identity
-            if differing := [key for key, value in known.items() if _any_order(found.get(key)) != _any_order(value)]:
-                was, now = ({key: side.get(key) for key in differing} for side in (found, known))
-                raise StorageError(
-                    f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); "
-                    "set BRAIN_DATA_DIR to another folder, or the market back."
-                )
-            self._is_claimed = is_remote(self.data_dir)  # there, every look is a request
+        found, known = read_identity(self.data_dir), self._identity
+        if found is None:
+            return False
+        if differing := [key for key, value in known.items() if _any_order(found.get(key)) != _any_order(value)]:
+            was, now = ({key: side.get(key) for key in differing} for side in (found, known))
+            raise StorageError(
+                f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); "
+                "set BRAIN_DATA_DIR to another folder, or the market back."
+            )
         return True
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +16,6 @@ from brain_assets.market.findings import Finding, added_up
 from brain_assets.market.price_checks import price_verdicts
 from brain_assets.market.schema import PRICE_TABLE
 from brain_assets.market.text_files import MOST
-
-SYMBOLS_AT_A_TIME = 50
 
 
 @dataclass
@@ -33,6 +30,10 @@ class Checked:
         """Take in why a run would fail; what is said twice is said once."""
         self.refused += [sentence for sentence in sentences if sentence not in self.refused]
 
+    def warn(self, findings: Iterable[Finding]) -> None:
+        """Take in findings, those of several years once."""
+        self.found += [finding.sentence for finding in added_up(findings)]
+
     @contextmanager
     def going_on(self) -> Iterator[None]:
         """Take in an error, and go on behind what it ended."""
@@ -43,78 +44,34 @@ class Checked:
 
     def check_table(self, word: str, table: FileTable, start: datetime.date, end: datetime.date) -> None:
         """Tell all that is to be told of the files of one kind, rows of other days than these being left alone."""
-        self.lines += [line.words() for line in _lines(word, table)]
+        rows = table.frame.groupby("file")["symbol"]
+        counts, symbols = rows.size(), rows.unique()
+        for number, file in enumerate(table.files):
+            names, count = list(symbols.get(number, ())), int(counts.get(number, 0))
+            of = f"1 symbol ({names[0]})" if len(names) == 1 else f"{len(names):,} symbols"
+            if word == "bars":
+                told = f"{file.shape}, {of}, {count:,} bar{'s' * (count != 1)}, {_adjusted(file)}"
+            else:
+                told = f"{file.shape} of {word}, {of}, {count:,} row{'s' * (count != 1)}"
+            self.lines.append(f"{file.name}: {told}")
         self.refuse(*table.refused, *table.refusals(start, end))
-        self.found += sentences(table.findings(start, end))
+        self.warn(table.findings(start, end))
 
     def check_bars(self, table: FileTable, start: datetime.date, end: datetime.date) -> None:
-        """Tell what the checks of prices would warn of, some symbols at a time, so that memory stays small."""
-        inside = table.inside(start, end)
-        codes, names = table.frame["symbol"].cat.codes, table.frame["symbol"].cat.categories
-        for first in range(0, len(names), SYMBOLS_AT_A_TIME):
-            chosen = inside & codes.between(first, first + SYMBOLS_AT_A_TIME - 1)
-            bars = table.frame.loc[chosen, list(PRICE_TABLE.names)].astype({"symbol": "str"})
-            if len(bars):
-                verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
-                self.found += [verdict.words for verdict in verdicts.values() if not verdict.passed]
+        """Tell what the checks of prices would warn of."""
+        bars = table.frame.loc[table.inside(start, end), list(PRICE_TABLE.names)].astype({"symbol": "str"})
+        verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
+        self.found += [verdict.words for verdict in verdicts.values() if not verdict.passed]
 
-
-class _Line(NamedTuple):
-    name: str
-    taken_for: str
-    symbols: frozenset[str]
-    n_rows: int
-    unit: str
-    adjusted: str
-
-    def words(self) -> str:
-        symbols = f"1 symbol ({min(self.symbols)})" if len(self.symbols) == 1 else f"{len(self.symbols):,} symbols"
-        unit = self.unit.removesuffix("s") if self.n_rows == 1 else self.unit
-        return f"{self.name}: {self.taken_for}, {symbols}, {self.n_rows:,} {unit}{self.adjusted}"
-
-
-def sentences(findings: Iterable[Finding]) -> list[str]:
-    """Say findings, those of several years once."""
-    return [finding.sentence for finding in added_up(findings)]
-
-
-def summary(word: str, table: FileTable) -> Iterator[str]:
-    """Tell the same in a line for each kind of file."""
-    alike: dict[tuple[str, str], list[_Line]] = {}
-    for line in _lines(word, table):
-        alike.setdefault((line.taken_for, line.adjusted), []).append(line)
-    for lines in alike.values():
-        name = lines[0].name if len(lines) == 1 else f"{len(lines)} files like {lines[0].name}"
-        symbols = frozenset().union(*(line.symbols for line in lines))
-        yield lines[0]._replace(name=name, symbols=symbols, n_rows=sum(line.n_rows for line in lines)).words()
-
-
-def not_read(folder: Path) -> list[str]:
-    """Name the files that are not looked at, in one sentence if there are any."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
-    shown = listed([name for name in names if not name.startswith((".", "~"))], MOST)
-    return [f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}."] if shown else []
-
-
-def _lines(word: str, table: FileTable) -> list[_Line]:
-    rows = table.frame.groupby("file")["symbol"]
-    n_rows, symbols = rows.size(), rows.unique()
-    are_bars = word == "bars"
-    return [
-        _Line(
-            file.name,
-            file.shape if are_bars else f"{file.shape} of {word}",
-            frozenset(symbols.get(number, ())),
-            int(n_rows.get(number, 0)),
-            "bars" if are_bars else "rows",
-            _adjusted(file) if are_bars else "",
-        )
-        for number, file in enumerate(table.files)
-    ]
+    def check_others(self, folder: Path) -> None:
+        """Name the files that are not looked at, in one sentence if there are any."""
+        names = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
+        if shown := listed([name for name in names if not name.startswith((".", "~"))], MOST):
+            self.found.append(f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}.")
 
 
 def _adjusted(file: TableFile) -> str:
     if "adj_close" in file.titles:
-        return f", adjusted by {file.titles['adj_close']}"
+        return f"adjusted by {file.titles['adj_close']}"
     close = file.titles.get("close", "")
-    return f", adjusted ({close} and the like)" if canonical(close) != "close" else ", taken as adjusted"
+    return f"adjusted ({close} and the like)" if canonical(close) != "close" else "taken as adjusted"

@@ -22,15 +22,25 @@ from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.members import MEMBERS
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
-from brain_assets.market.table_files import OptionalFiles, read_files
+from brain_assets.market.table_files import OptionalFiles
 from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.user_files.check import Checked, not_read, sentences, summary
-from brain_assets.user_files.tables import PRICE_LAYOUT, adjust_splits, read_fundamental_files, read_price_files
-from brain_assets.user_files.universe import members_of, read_universe, universe_line
-from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
+from brain_assets.user_files.check import Checked
+from brain_assets.user_files.tables import adjust_splits, read_fundamental_files, read_price_files
+from brain_assets.user_files.universe import members_of, read_universe
+from brain_assets.user_files.watch import (
+    TableState,
+    complete_year,
+    keep_states,
+    read_states,
+    refuse_unsettled,
+    stamps_of,
+    state_of,
+    sums_of_years,
+    to_hex,
+)
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
@@ -50,24 +60,11 @@ class FundamentalFiles(OptionalFiles):
     sorts: ClassVar = {"ratios": ("fundamentals", read_fundamental_files)}
 
 
-WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_fundamentals": FundamentalFiles}
-"""Raw table -> its files."""
-
-
 class FilesMarket:
     """Daily bars, news scores and quarterly ratios from the CSV and Parquet files of a folder.
 
-    Parameters
-    ----------
-    folder : Path
-    symbols : tuple of str
-        The universe; empty: every symbol in the files.
-    memory : Path or UPath, optional
-        The file that keeps what looks at the files found; see `brain_assets.user_files.watch`.
-    adjust_splits : bool, optional
-        Whether to take out what looks like a split that is still in the prices.
-    clock : callable, optional
-        Gives the present moment; a year that it has not completed is never complete.
+    `symbols` are the universe, empty: every symbol in the files; the file `memory` keeps what looks found
+    (`brain_assets.user_files.watch`); `adjust_splits`: whether to take out what looks like a split still in the prices.
     """
 
     name = "files"
@@ -83,17 +80,18 @@ class FilesMarket:
         clock: Callable[[], datetime.datetime] = utc_now,
     ) -> None:
         self.folder, self.symbols, self.clock, self.adjust_splits = folder, symbols, clock, adjust_splits
-        self._memory = FileMemory(memory, symbols)
-        self._looked_at: Mapping[str, FileState] | None = None
+        self._memory = memory
+        self._states = {raw: state for raw, state in read_states(memory).items() if state.symbols == symbols}
         self._forget_rows()
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
-        Reads only dates, and of files that have not changed nothing; those of all symbols count. Raises as `prices`.
+        The dates of all symbols count. Files that have not changed since the last look are not read. Raises as
+        `prices`.
         """
-        last = last_price_date(self.folder, self._paths(), self._memory)
-        if last is None:
+        if (last := self._look("raw_prices").last_day) is None:
+            self._bars.refuse(datetime.date.min, datetime.date.max)
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
         return complete_year(last, self.clock())
 
@@ -123,32 +121,71 @@ class FilesMarket:
         return self._sourced(self._fundamentals, self._fundamentals.table(start, end))
 
     def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
-        """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`."""
-        tables = {table: kind(self.folder, self.symbols) for table, kind in WATCHED.items()}
-        found = observe_files(self.folder, tables, years, self._memory, self.clock(), in_passing)
-        if self._memory.states != self._looked_at:
-            self._looked_at = self._memory.states
-            self._forget_rows()
-        if "raw_prices" not in found.versions:
-            return found
-        if self.adjust_splits:
-            found = _marked(found, "BRAIN_ADJUST_SPLITS", dict.fromkeys(years, "1"))
-        return self._with_universe(found, years)
+        """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`.
 
-    def _with_universe(self, found: Observation, years: Sequence[int]) -> Observation:
-        """Let a change of who could be chosen be one of its years' prices."""
-        paths = find_files(self.folder, "universe", "universe")
-        vars(self).pop("_universe", None)
-        if not paths:
-            return found
+        In passing, a table waits while one of its files may still be written; one with a file that cannot be read waits
+        until it can. Both hold up their own table only.
+        """
+        find_files(self.folder, "prices")  # raises if there is no folder
+        known, states, waits = self._states, {}, []
+        for raw, files in self._files.items():
+            try:
+                if in_passing:
+                    refuse_unsettled(stamps_of(self.folder, files.found()[1]), self.clock())
+                states[raw] = self._look(raw)
+            except (BrainAssetsError, OSError) as error:
+                waits.append(f"{raw} waits: {error}")
+        if in_passing:
+            self._forget_rows()  # runs read them in processes of their own
+        last = self._states["raw_prices"].last_day if "raw_prices" in self._states else None
+        complete_until = complete_year(last, self.clock()) if last else None
+        due = [year for year in years if complete_until is not None and year <= complete_until]
+        sums = {raw: sums_of_years(state, due) for raw, state in states.items()}
+        versions = {raw: {year: to_hex(sum(of.values())) for year, of in each.items()} for raw, each in sums.items()}
+        files_of = {
+            raw: {year: {name: to_hex(value) for name, value in of.items()} for year, of in each.items()}
+            for raw, each in sums.items()
+        }
         try:
-            universe = read_universe(paths, ())
+            marks = self._marks(due) if "raw_prices" in states else {}
         except BrainAssetsError as error:
-            versions = {table: those for table, those in found.versions.items() if table != "raw_prices"}
-            return found._replace(versions=versions, sentences=[*found.sentences, f"raw_prices waits: {error}"])
-        begins = {year: datetime.date(year if year > years[0] else FIRST_DATE.year, 1, 1) for year in years}
-        members = {year: members_of(universe, begins[year], datetime.date(year + 1, 1, 1)) for year in years}
-        return _marked(found, paths[0].name, {year: hash_json(dict(each)) for year, each in members.items()})
+            marks = {}
+            del versions["raw_prices"]
+            waits.append(f"raw_prices waits: {error}")
+        for name, by_year in marks.items():
+            for year, mark in by_year.items():
+                versions["raw_prices"][year] += f", {name} {mark}"
+                files_of["raw_prices"][year][name] = mark
+        counts = ", ".join(f"{len(state.stamps)} of {raw}" for raw, state in states.items())
+        n_read = sum(len(state.stamps) for raw, state in states.items() if state is not known.get(raw))
+        said = f"looked at files, {counts}; {n_read or 'none'} read, new or changed since the last look."
+        return Observation(versions, files_of, [f"{self.folder}: {said}", *waits], complete_until)
+
+    def _marks(self, years: Sequence[int]) -> dict[str, dict[int, str]]:
+        """Give what else than their rows the prices of each year depend on, by name: asked for, or who was a member."""
+        marks = {"BRAIN_ADJUST_SPLITS": dict.fromkeys(years, "1")} if self.adjust_splits else {}
+        vars(self).pop("_universe", None)
+        if paths := find_files(self.folder, "universe"):
+            universe = read_universe(paths, ())
+            begins = {year: datetime.date(year if year > years[0] else FIRST_DATE.year, 1, 1) for year in years}
+            members = {year: members_of(universe, begins[year], datetime.date(year + 1, 1, 1)) for year in years}
+            marks[paths[0].name] = {year: hash_json(dict(each)) for year, each in members.items()}
+        return marks
+
+    def _look(self, raw: str) -> TableState:
+        """Give what is known of the files of a table as they are now, which are read if they are others than before."""
+        stamps = stamps_of(self.folder, self._files[raw].found()[1])
+        spelled = self.symbols if raw == "raw_prices" else tuple(self._names())
+        before = self._states.get(raw)
+        if before is not None and (before.stamps, before.spelled) == (stamps, spelled):
+            return before
+        if raw == "raw_prices":
+            self._forget_rows()  # those of other tables too: they write symbols as prices do
+        vars(self._files[raw]).pop("rows", None)
+        state = state_of(raw, TableState(stamps, spelled, self.symbols), self._files[raw].rows)
+        self._states = {**self._states, raw: state}
+        keep_states(self._memory, self._states)
+        return state
 
     def _nothing_in(self, start: datetime.date, end: datetime.date) -> EmptyResponseError:
         days = self._bars.days
@@ -176,7 +213,7 @@ class FilesMarket:
             return found
         if not found.refused:
             with found.going_on():
-                found.found += sentences(self._symbols_found())
+                found.warn(self._symbols_found())
             if not self._bars.inside(start, end).any():
                 found.refuse(str(self._nothing_in(start, end)))
                 return found
@@ -186,74 +223,71 @@ class FilesMarket:
                 word, is_sound = files.found()[0], not found.refused
                 if files.rows is not None:
                     found.check_table(word, files.rows, start, end)
-                    found.found += sentences(self._without_prices(files)) if is_sound else []
+                    found.warn(self._without_prices(files) if is_sound else ())
         with found.going_on():
-            found.lines += self._universe_lines()
-        found.found += not_read(self.folder)
+            if self._universe is not None:
+                names = ", ".join(file.name for file in self._universe.files)
+                rows = self._universe.frame["symbol"]
+                found.lines.append(
+                    f"{names}: who could be chosen when, {len(rows):,} spans, {rows.nunique():,} symbols"
+                )
+        found.check_others(self.folder)
         return found
 
-    def _universe_lines(self) -> list[str]:
-        return [] if self._universe is None else [universe_line(self._universe)]
-
-    def describe(self) -> Sequence[str]:
-        """Say what the files were taken for; see `brain_assets.market.base.DescribedMarket`."""
-        lines: list[str] = []
-        try:
-            lines += summary("bars", self._bars)
-            for files in (self._news, self._fundamentals):
-                lines += summary(files.found()[0], files.rows) if files.rows else []
-            lines += self._universe_lines()
-        except BrainAssetsError:
-            return lines  # the run says it
-        finally:
-            self._forget_rows()  # runs read them in processes of their own
-        return lines
-
     def _forget_rows(self) -> None:
+        self._prices = PriceFiles(self.folder, self.symbols)
         self._news = NewsFiles(self.folder, self.symbols, self._names)
         self._fundamentals = FundamentalFiles(self.folder, self.symbols, self._names)
-        for kept in ("_bars", "_symbols", "_universe"):
-            vars(self).pop(kept, None)
+        self._files: Mapping[str, OptionalFiles] = {
+            "raw_prices": self._prices,
+            "raw_news_sentiment": self._news,
+            "raw_fundamentals": self._fundamentals,
+        }
+        vars(self).pop("_universe", None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
         if files.rows is None:
             return files.sourced(table, sorted(self.symbols))
+        if "raw_prices" not in self._states:
+            self._bars.refuse_files()  # or a name of a file that cannot be read would have no prices
         sourced = files.sourced(table, sorted(self.symbols or self._names()))
         return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self._without_prices(files))))
 
     def _without_prices(self, files: OptionalFiles) -> list[Finding]:
-        found = set() if files.rows is None else set(files.rows.frame["symbol"].cat.categories)
-        if found:
-            self._symbols.refuse_files()
+        found = set() if files.rows is None else set(files.rows.names)
         what = "without prices: one that is written otherwise matches nothing"
         return list(_named(sorted(found - set(self._names())), f"name {what}", f"names {what}"))
 
-    @cached_property
+    @property
     def _bars(self) -> FileTable:
-        return read_price_files(self._paths(), self.symbols)
-
-    @cached_property
-    def _symbols(self) -> FileTable:
-        return read_files(self._paths(), PRICE_LAYOUT, only=("date", "symbol")).joined(self.symbols)
+        if (rows := self._prices.rows) is None:
+            raise MarketError(
+                f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
+                f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
+            )
+        return rows
 
     @cached_property
     def _universe(self) -> FileTable | None:
         """Who could be chosen when; None: there is no such file, so all can be."""
-        paths = find_files(self.folder, "universe", "universe")
+        paths = find_files(self.folder, "universe")
         return read_universe(paths, self._names()) if paths else None
 
     def _names(self) -> Sequence[str]:
-        return list(self._symbols.frame["symbol"].cat.categories)
+        """Give the symbols of the prices, as they are written."""
+        if (state := self._states.get("raw_prices")) is not None:
+            return state.names
+        return [] if self._prices.rows is None else self._prices.rows.names
 
     def _symbols_found(self) -> Iterator[Finding]:
         """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
-        names = self._bars.frame["symbol"].cat.categories
+        names = self._bars.names
         missing = [symbol for symbol in self.symbols if symbol not in names]
         if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
                 f"{self.folder}: expected symbols of the files, got {listed(missing, MOST)}, none of which is one: "
-                f"they have {listed(list(names), MOST)}; correct BRAIN_SYMBOLS, or add data."
+                f"they have {listed(names, MOST)}; correct BRAIN_SYMBOLS, or add data."
             )
         n_bars = self._bars.frame["symbol"].value_counts()
         n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
@@ -270,15 +304,6 @@ class FilesMarket:
         few = f"with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
         yield from _named(short, f"symbol {few}", f"symbols {few}")
 
-    def _paths(self) -> list[Path]:
-        paths = find_files(self.folder, "prices", "price")
-        if not paths:
-            raise MarketError(
-                f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
-                f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
-            )
-        return paths
-
 
 def open_market(settings: Settings) -> FilesMarket:
     """Open the market of some settings; nothing is read."""
@@ -292,10 +317,3 @@ def _named(symbols: list[str], one: str, several: str) -> Iterator[Finding]:
     if symbols:
         what = one if len(symbols) == 1 else several
         yield Finding("symbols_found", listed(symbols, MOST), what, n_rows=len(symbols))
-
-
-def _marked(found: Observation, name: str, marks: Mapping[int, str]) -> Observation:
-    """Let the prices of each year have another version where something that is no row of theirs is another."""
-    prices = {year: f"{version}, {name} {marks[year]}" for year, version in found.versions["raw_prices"].items()}
-    files = {year: {**sums, name: marks[year]} for year, sums in found.files["raw_prices"].items()}
-    return found._replace(versions={**found.versions, "raw_prices": prices}, files={**found.files, "raw_prices": files})

@@ -19,37 +19,27 @@ PRICE_LAYOUT = PRICE_TABLE.types | dict.fromkeys((*ADJUSTED.values(), "split"), 
 """What is looked for in files of prices."""
 
 
-def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> FileTable:
+def read_price_files(paths: Sequence[Path], spelled: Sequence[str], symbols: Sequence[str]) -> FileTable:
     """Read every file, judge every row, and adjust the prices of those that say how; bars that are not known are left.
 
-    `symbols`: how they shall be written, whatever their case in the files.
+    `spelled`: how symbols shall be written, whatever their case in the files; `symbols`: of which to judge the rows.
     """
-    table = _asked_of_all_days(read_files(paths, PRICE_LAYOUT)).judged(ONE_SYMBOL).joined(symbols)
-    table = table.of(symbols).without_repeats(PRICE_TABLE.order)
+    table = read_files(paths, PRICE_LAYOUT).judged(ONE_SYMBOL).joined(spelled)
+    # a split that is no number is refused whatever days are asked for: volumes of all days before depend on it
+    days = table.faults["day"].where(table.faults["column"] != "split")
+    table = replace(table, faults=table.faults.assign(day=days)).of(symbols).without_repeats(PRICE_TABLE.order)
     frame = table.frame
     if "split" in frame:
         as_traded = np.array(["split" in file.titles for file in table.files])[frame["file"]]  # others are adjusted
         frame = frame.assign(volume=frame["volume"].where(~as_traded, frame["volume"] * later_splits(frame)))
-    table = replace(table, frame=frame.drop(columns="split", errors="ignore")).only(
-        frame[list(PRICES)].notna().any(axis=1)
-    )
+    table = replace(table, frame=frame.drop(columns="split", errors="ignore"))
+    table = table.only(frame[list(PRICES)].notna().any(axis=1))
     table = table.without(~ON_SESSION.holds(table.frame), "rows on days when the exchange was closed")
-    by_close = np.array(["adj_close" in file.titles for file in table.files])
+    by_close = np.array(["adj_close" in file.titles for file in table.files], dtype=bool)
     high, *inside = OHLC_RULES
     for rules in ((*_adjusted(by_close), *PRICE_TABLE.value_rules), [high], inside):
         table = table.judged(rules)
     return replace(table, frame=_scaled(table.frame, by_close))
-
-
-def _asked_of_all_days(table: FileTable) -> FileTable:
-    """Refuse a split that is no number whatever days are asked for: volumes of all days before depend on it."""
-    faults = (
-        replace(fault, days=np.full(len(fault.days), "NaT", "datetime64[D]"))
-        if fault.column == fault.file.titles.get("split")
-        else fault
-        for fault in table.faults
-    )
-    return replace(table, faults=tuple(faults))
 
 
 def later_splits(bars: pd.DataFrame) -> pd.Series:
@@ -108,11 +98,12 @@ def _scaled(bars: pd.DataFrame, by_close: BoolArray) -> pd.DataFrame:
 PERCENT = 1.0  # half of a file's margins farther from 0 than this are percent: a share of revenue hardly is
 
 
-def read_fundamental_files(paths: Sequence[Path]) -> FileTable:
+def read_fundamental_files(paths: Sequence[Path], spelled: Sequence[str], symbols: Sequence[str]) -> FileTable:
     """Read every file and judge every row."""
     rules = (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules)
-    table = read_files(paths, FUNDAMENTAL_TABLE.types).judged(ONE_SYMBOL).joined()
-    return table.judged(map(_no_percent, MARGINS)).judged(rules).without_repeats(FUNDAMENTAL_TABLE.order)
+    table = read_files(paths, FUNDAMENTAL_TABLE.types).judged(ONE_SYMBOL).joined(spelled)
+    table = table.judged(map(_no_percent, MARGINS)).of(symbols).judged(rules)
+    return table.without_repeats(FUNDAMENTAL_TABLE.order)
 
 
 def _no_percent(margin: str) -> Rule:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -31,10 +30,9 @@ def read_universe(paths: Sequence[Path], names: Sequence[str]) -> FileTable:
     """
     table = read_files(paths, LAYOUT)
     table.refuse_files()
-    written = table.frame["to"].cat
-    days = parse_days(pa.chunked_array([pa.array(list(written.categories), pa.string())])).values
-    last = pd.Series(np.append(days, np.datetime64("NaT"))[written.codes], index=table.frame.index)
-    rows = table.frame.assign(last=last, unreadable=last.isna() & (written.codes >= 0))
+    written = table.frame["to"].astype("str")
+    last = parse_days(pa.chunked_array([pa.array(written)])).values
+    rows = table.frame.assign(last=last, unreadable=last.isna() & written.notna())
     table = replace(table, frame=rows).judged(_RULES).joined(names)
     table.refuse(datetime.date.min, datetime.date.max)
     return table
@@ -48,11 +46,3 @@ def members_of(universe: FileTable, start: datetime.date, end: datetime.date) ->
     rows = rows[rows["from"] <= rows["last"]].sort_values(["symbol", "from"])
     days = rows.assign(**{name: rows[name].dt.strftime("%Y-%m-%d") for name in ("from", "last")})
     return {str(symbol): spans[["from", "last"]].to_numpy().tolist() for symbol, spans in days.groupby("symbol")}
-
-
-def universe_line(universe: FileTable) -> str:
-    """Say in a line what the files were taken for."""
-    names = ", ".join(file.name for file in universe.files)
-    counts = {"symbol": universe.frame["symbol"].nunique(), "membership": len(universe.frame)}
-    counted = ", ".join(f"{number:,} {word}{'s' * (number != 1)}" for word, number in counts.items())
-    return f"{names}: who could be chosen when, {counted}"

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets import registry
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.average import (
     SnapshotForecasts,
@@ -22,15 +21,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.plugins import Plugin
-from brain_assets.portfolio.backtest import backtest
-from brain_assets.portfolio.baselines import benchmark_strategies
-from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.registry import AVERAGE, gather
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored
-from examples.momentum_policy import MomentumRank
 from examples.pls_forecaster import Pls, PlsConfig
 
 NAN = np.nan
@@ -76,14 +68,6 @@ def test_three_snapshots_of_a_family_count_as_one_entry() -> None:
     nothing = average_ranks({"one": [none]})
     assert np.isnan(nothing.values).all()
     assert nothing.source.tolist() == [""]
-
-
-def test_forecasts_that_agree_keep_their_spread_and_those_that_do_not_lose_it() -> None:
-    values = np.linspace(-0.03, 0.05, 21)[None]
-    one, other = forecasts(*values.tolist()), forecasts(*(-values).tolist())
-    agreed = average_ranks({"one": [one], "two": [one]}).values
-    np.testing.assert_allclose(agreed, values - 0.01, atol=1e-12)  # evenly spaced already: the same but for the mean
-    np.testing.assert_allclose(average_ranks({"one": [one], "two": [other]}).values, 0.0, atol=1e-16)
 
 
 def test_a_symbol_that_is_listed_later_changes_no_digit() -> None:
@@ -179,36 +163,3 @@ def test_nothing_later_moves_it_not_even_by_a_digit(panel: PricePanel, fitted: S
     pd.testing.assert_frame_equal(*past, check_exact=True)
     assert "average" in past[0]
     assert not one["average"].equals(other["average"].reindex(one.index))
-
-
-def test_a_source_that_is_not_older_than_its_week_is_found_among_several(panel: PricePanel, fitted: Stored) -> None:
-    table = build_forecast_features(panel, [2020], {"pls": fitted}, average=["pls:2"])
-    week = table["week_start"] == table["week_start"].iloc[-1]
-    for cell in ("pls snapshot-2019-12-31, pls snapshot-2020-12-31", "pls snapshot-2019-12-31, pls"):
-        table.loc[week, "average_source"] = cell
-        found = forecast_verdicts(table)["sources_before_weeks"]
-        assert not found.passed
-        assert f"by {cell}" in found.words
-
-
-# As one more forecaster
-
-
-class Follower(MomentumRank):
-    """A policy that follows the average."""
-
-    name, label, forecaster = "follower", "follower", AVERAGE
-
-
-def test_a_policy_may_follow_it_and_a_benchmark_strategy_does(panel: PricePanel, fitted: Stored) -> None:
-    registry.register(Follower)
-    assert gather({__name__: Plugin()}).policies["follower"].forecaster == AVERAGE
-    table = build_forecast_features(panel, range(2016, 2021), {"pls": fitted})
-    bars = WeeklyPanel.from_panel(panel)
-    weeks = training_weeks(bars, table, "follower", OF_YEAR[2019], Follower.Config())
-    np.testing.assert_array_equal(weeks.forecast[-1], table.loc[table["week_start"] == weeks.week_start[-1], "average"])
-    snapshot = train_policy_snapshot("follower", weeks, OF_YEAR[2019], Follower.Config(), MADE_UP)
-    traded = backtest(panel, table, [2020], {"follower": Stored(snapshot)}).table.groupby("strategy")["weights"].last()
-    assert {"follower", "average_top", "pls_top", "past_year_top", "reversal_top"} < set(traded.index)
-    assert traded["average_top"] == traded["pls_top"]  # the same ranks
-    assert benchmark_strategies(["average"])["average_top"].label == "average of forecasts, top third"

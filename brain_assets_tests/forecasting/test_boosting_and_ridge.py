@@ -1,32 +1,35 @@
 """What both families learn and store, on features whose answer is known and on a made-up market."""
 
 import datetime
-import subprocess
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
+from threadpoolctl import threadpool_limits
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.checks import snapshot_verdicts
+from brain_assets.forecasting.features import WindowIndex, Windows
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.weekly_features import FEATURES, uniform_ranks
-from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 
 CUTOFF = datetime.date(2019, 12, 31)
 FAMILIES = ("ridge", "boosting")
 SEEN = FEATURES.index("return_4w")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small trees wait for each other on several."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def config_of(family: str, **options: object) -> object:
@@ -51,14 +54,14 @@ def fit_and_predict(family: str, train: Windows, after: Windows, **options: obje
 
 
 def test_stored_trees_predict_what_the_estimator_does() -> None:
-    train, after = windows_of(noise=1.0), windows_of(seed=1)
-    options = {"max_iter": 60, "max_leaf_nodes": 11, "min_samples_leaf": 30, "learning_rate": 0.1}
+    train, after = windows_of(100, noise=1.0), windows_of(100, seed=1)
+    options = {"max_iter": 20, "max_leaf_nodes": 11, "min_samples_leaf": 30, "learning_rate": 0.1}
     arrays, predicted = fit_and_predict("boosting", train, after, **options)
     estimator = HistGradientBoostingRegressor(**options, early_stopping=False, random_state=0)
     estimator.fit(train.values[:, 0], train.target)
     np.testing.assert_allclose(predicted, estimator.predict(after.values[:, 0]), rtol=1e-5, atol=1e-6)
     inner = arrays["left"] != arrays["right"]
-    assert inner.sum(axis=1).tolist() == [10] * 60
+    assert inner.sum(axis=1).tolist() == [10] * 20
     # a row that lies on a threshold goes left, and the next float32 goes right, as the estimator sends them
     tree, node = 0, 0
     rows = np.repeat(after.values[:1, 0], 2, axis=0)
@@ -162,24 +165,3 @@ def test_bars_from_the_week_on_move_no_forecast_of_it(panel: PricePanel, family:
     as_it_was = snapshot.forecast(panel, weeks)
     np.testing.assert_array_equal(changed[:31], as_it_was[:31])
     assert not np.array_equal(changed[31:], as_it_was[31:])
-
-
-SECOND_PROCESS = """
-import sys
-from pathlib import Path
-from brain_assets_tests.forecasting.test_boosting_and_ridge import train_small
-train_small(sys.argv[1]).save(Path(sys.argv[2]))
-"""
-
-
-def train_small(family: str) -> ModelSnapshot:
-    """Train on three years of a small market."""
-    market, days = SimulatorMarket(("A", "B", "C"), seed=3), (datetime.date(2017, 1, 1), datetime.date(2020, 1, 1))
-    panel = add_signals(PricePanel.from_frame(market.prices(*days)))
-    return train_snapshot(family, panel, CUTOFF, config_of(family), MADE_UP)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_second_process_gives_the_same_bytes(family: str, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", SECOND_PROCESS, family, str(tmp_path / "second")], check=True)
-    assert ModelSnapshot.load(tmp_path / "second").files == train_small(family).files

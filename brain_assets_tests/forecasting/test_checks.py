@@ -35,7 +35,9 @@ def test_honest_forecasts_pass() -> None:
     assert "lstm +0.1" in forecast_verdicts(table(skill=0.1))["not_too_good"].words
 
 
-@pytest.mark.parametrize("source", ["snapshot-2020-01-06", "snapshot-2020-12-31", "v2019-12-31-0123456789ab", "?"])
+@pytest.mark.parametrize(
+    "source", ["snapshot-2020-01-06", "v2019-12-31-0123456789ab", "lstm snapshot-2019-12-31, lstm snapshot-2020-12-31"]
+)
 def test_a_source_that_is_not_older_than_its_week_is_named(source: str) -> None:
     forecasts = table()
     forecasts.loc[forecasts["week_start"] == "2020-01-06", "lstm_source"] = source

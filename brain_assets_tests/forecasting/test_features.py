@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from brain_assets.forecasting.features import (
-    CHANNELS,
     RETURNS,
     Target,
     build_features,
@@ -13,8 +12,8 @@ from brain_assets.forecasting.features import (
     scale_features,
     split_weeks,
     training_target,
+    window_index,
 )
-from brain_assets.forecasting.windows import window_index
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 
@@ -36,22 +35,6 @@ def test_features_are_log_returns_of_each_channel_and_volume_may_be_zero() -> No
     expected = [np.log(11 / 10), np.log(12 / 11), np.log(10 / 9), np.log(12 / 10), np.log(100)]
     np.testing.assert_allclose(features[0, 1], expected, rtol=1e-6)
     np.testing.assert_allclose(features[0, 2, 3:], [np.log(6 / 12), -np.log(100)], rtol=1e-6)
-
-
-def test_a_hole_masks_its_own_return_and_the_next_one() -> None:
-    panel = make_panel(6)
-    panel.values[0, 3] = np.nan
-    known = [False, True, True, False, False, True]
-    assert np.isfinite(build_features(panel, RETURNS, "lstm")).all(axis=2)[0].tolist() == known
-    assert known_returns(panel)[0].tolist() == known
-
-
-def test_channels_come_in_the_order_in_which_they_are_asked_for(panel: PricePanel) -> None:
-    everything = build_features(panel, CHANNELS, "patchtst")
-    chosen = ("net_margin", "close_return", "news_sentiment")
-    wanted = [CHANNELS.index(name) for name in chosen]
-    np.testing.assert_array_equal(build_features(panel, chosen, "mine"), everything[:, :, wanted])
-    assert len({everything[:, :, channel].tobytes() for channel in wanted}) == 3
 
 
 def test_window_ends_at_the_close_before_its_week() -> None:

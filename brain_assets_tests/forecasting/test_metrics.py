@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from brain_assets.forecasting.metrics import (
-    hit_rate,
     mean_rank_correlation,
     mean_skill,
     newey_west_error,
@@ -30,16 +29,6 @@ def test_unknown_symbols_do_not_count_and_thin_or_flat_weeks_have_no_correlation
     assert mean_rank_correlation(forecast[1:], realized[1:]) is None
 
 
-def test_hit_rate_counts_sides_of_the_weeks_median() -> None:
-    # medians 2.5 and 0.25; sides - - + + against - + - +: two of four agree
-    forecast = np.array([[1, 2, 3, 4]], dtype=float)
-    realized = np.array([[0.1, 0.3, 0.2, 0.4]])
-    assert hit_rate(forecast, realized) == pytest.approx(0.5)
-    # with three symbols the one on the median does not count: sides -, +, against -, +
-    assert hit_rate(forecast[:, :3], np.array([[0.1, 0.2, 0.3]])) == pytest.approx(1)
-    assert np.isnan(hit_rate(forecast[:, :2], realized[:, :2]))
-
-
 def test_standard_error_of_weeks_that_hang_together_by_hand() -> None:
     values = np.array([0.0, 2, 4, 2, 2, 3, 1, 2])  # less their mean, 2: -2, 0, 2, 0, 0, 1, -1, 0
     # squares 10; products at lags 1 to 4: -1, -4, 2, -2, with weights 4/5 to 1/5
@@ -50,14 +39,6 @@ def test_standard_error_of_weeks_that_hang_together_by_hand() -> None:
     assert skill.t_statistic == pytest.approx(2 * 8 / np.sqrt(total))
     assert skill.smallest_detectable == pytest.approx(2.8 * np.sqrt(total) / 8)
     assert skill.n_weeks == 8
-
-
-def test_without_lags_it_is_the_ordinary_one_and_a_trend_makes_it_larger() -> None:
-    values = np.random.default_rng(1).normal(0.02, 0.27, 729)
-    assert newey_west_error(values, 0) == pytest.approx(values.std() / np.sqrt(729))
-    assert newey_west_error(np.sort(values)) > 2 * newey_west_error(values, 0)
-    # with a deviation of .27 a week and 20 stocks, t = 3 takes 14 years of 52 weeks at .03
-    assert 0.27 / np.sqrt(14 * 52) * 3 == pytest.approx(0.03, rel=0.01)
 
 
 def test_too_few_weeks_or_weeks_that_never_vary_tell_nothing_of_chance() -> None:

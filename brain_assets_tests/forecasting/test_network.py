@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from brain_assets.errors import TrainingError
+from brain_assets.forecasting.features import WindowIndex, Windows
 from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster
-from brain_assets.forecasting.windows import WindowIndex, Windows
 
 
 class LastValue(NetworkForecaster):
@@ -43,11 +43,6 @@ def test_windows_and_their_batches_are_gathered_from_the_right_symbol_and_sessio
     np.testing.assert_array_equal(windows.values, [features[0, 2:5], features[1, 0:3]])
     gathered = Batches(windows, "cpu").gather(torch.tensor([1, 0]))  # time first
     np.testing.assert_array_equal(gathered.numpy(), windows.values[[1, 0]].swapaxes(0, 1))
-
-
-def test_batches_are_gathered_where_they_are_told_to() -> None:
-    batches = Batches(windows_of(3, seed=0), "meta")
-    assert batches.gather(torch.tensor([1, 0])).device.type == "meta"
 
 
 def test_training_finds_a_line_and_reports_each_epoch() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from brain_assets.errors import ConfigError, LookAheadError, TableError
+from brain_assets.errors import ConfigError, TableError
 from brain_assets.forecasting.features import CHANNELS, build_features
 from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
@@ -24,18 +24,6 @@ CUTOFF = datetime.date(2019, 12, 31)
 @pytest.fixture(scope="module")
 def snapshot(panel: PricePanel, tiny_patchtst: PatchTstConfig) -> ModelSnapshot:
     return train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP)
-
-
-def test_a_change_in_each_single_channel_changes_the_forecast() -> None:
-    torch.manual_seed(0)
-    family, layers = PatchTst(), PatchTst().layers(PatchTstConfig()).eval()
-    windows = torch.randn(60, 8, 12)
-    before = family.forward(layers, windows)
-    assert before.shape == (8,)
-    for channel, name in enumerate(CHANNELS):
-        changed = windows.clone()
-        changed[:, :, channel] += 0.5  # the level alone: instance scaling would take it away again
-        assert ((family.forward(layers, changed) - before).abs() > 1e-6).all(), name  # weights start small
 
 
 def test_after_training_each_channel_still_moves_the_forecasts(panel: PricePanel, snapshot: ModelSnapshot) -> None:
@@ -67,8 +55,6 @@ def test_forecasts_do_not_see_the_week_that_they_are_of(panel: PricePanel, snaps
     np.testing.assert_array_equal(snapshot.forecast(later, week), before)
     earlier = changed_after(panel, datetime.date(2021, 6, 10))
     assert (snapshot.forecast(earlier, week) != before).all()
-    with pytest.raises(LookAheadError):
-        snapshot.forecast(panel, weeks.select(weeks.year == 2019))
 
 
 def test_a_panel_without_news_and_filings_is_refused_in_one_sentence(
@@ -126,8 +112,6 @@ def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     [
         ({"patch_length": 60}, "patch_length: expected at most 59 sessions, got 60"),
         ({"n_heads": 3}, "n_heads: expected a divisor of d_model = 16, got 3"),
-        ({"d_model": 15, "n_heads": 3}, "d_model: expected a multiple of 2, got 15"),
-        ({"dropout": 1.0}, "dropout: expected less than 1, got 1.0"),
     ],
 )
 def test_impossible_configurations_are_one_sentence(options: dict[str, float], sentence: str) -> None:

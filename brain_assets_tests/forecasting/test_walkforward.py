@@ -73,11 +73,6 @@ def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) ->
     assert not np.allclose(forecasts["lstm"], forecasts["momentum"])
 
 
-def test_closest_earlier_snapshot_stands_in_and_says_so(panel: PricePanel, shelf: Shelf) -> None:
-    forecasts = build_forecast_features(panel, [2021], {"lstm": shelf})
-    assert set(forecasts["lstm_source"]) == {"snapshot-2019-12-31"}
-
-
 def test_rows_are_the_years_weeks_and_the_symbols_tradable_then(panel: PricePanel, shelf: Shelf) -> None:
     values = panel.values.copy()
     late = panel.sessions < np.datetime64("2020-06-01")

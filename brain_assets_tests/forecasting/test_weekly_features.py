@@ -4,7 +4,6 @@ import datetime
 import itertools
 import math
 import statistics
-import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,9 +11,8 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.forecasting import weekly_features
 from brain_assets.forecasting.weekly_features import FEATURES, build_weekly_features, uniform_ranks
-from brain_assets.market.calendar import Weeks, complete_weeks, sessions_between
+from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, VOLUME, PricePanel
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import SIGNALS
@@ -122,15 +120,6 @@ def test_features_are_ranks_of_what_plain_loops_find(week: int) -> None:
     assert np.isnan(np.delete(features, tradable, axis=0)).all()  # who is not tradable has no row
 
 
-def test_the_made_up_panel_has_what_the_loops_are_to_meet() -> None:
-    def tradable(week: int) -> int:
-        return int(np.isfinite(PANEL.values[:, WEEKS.first[week] - 1, CLOSE]).sum())
-
-    assert [tradable(week) for week in (-1, -5, 40, 3)] == [8, 8, 7, 7]
-    assert WEEKS.first[-1] > 252 + 52
-    assert 290 in range(WEEKS.first[-8], WEEKS.first[-5])
-
-
 def test_ranks_are_spread_evenly_ties_share_theirs_and_what_is_unknown_is_in_the_middle() -> None:
     values = np.array([[3.0, 1.0, np.nan], [1.0, 1.0, np.nan], [2.0, np.nan, np.nan], [9.0, 5.0, np.inf]])
     ranks = uniform_ranks(values).T.tolist()
@@ -186,27 +175,6 @@ def test_nothing_from_the_first_session_of_the_week_on_moves_a_feature(week: int
     assert moved_by_the_week(week) == set()
 
 
-@pytest.mark.parametrize("name", ["past", "daily", "signals"])
-def test_a_feature_that_is_shifted_by_a_day_is_caught(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    daily, past = weekly_features._daily_features, weekly_features.past_return
-
-    def a_day_late(weeks: Weeks) -> Weeks:
-        return replace(weeks, first=weeks.first + 1)
-
-    if name == "daily":
-        monkeypatch.setattr(weekly_features, "_daily_features", lambda *given: daily(*given[:-1], given[-1] + 1))
-        expected = set(weekly_features.DAILY)
-    elif name == "past":
-        monkeypatch.setattr(
-            weekly_features, "past_return", lambda panel, weeks, *reach: past(panel, a_day_late(weeks), *reach)
-        )
-        expected = set(weekly_features.PAST_RETURNS) - {"same_month", "momentum_12_1"}  # they end weeks before
-    else:
-        monkeypatch.setattr(weekly_features, "require_signals", lambda panel, _: np.roll(panel.signals, -1, axis=1))
-        expected = {"news", "news_4w", *RATIOS}
-    assert moved_by_the_week(-1) == expected
-
-
 def test_symbols_that_come_later_change_nothing() -> None:
     before = np.flatnonzero(WEEKS.first < PANEL.values.shape[1] - 60)  # symbol 2 is not listed yet
     earlier = [number for number in range(N_SYMBOLS) if number != 2]
@@ -215,16 +183,3 @@ def test_symbols_that_come_later_change_nothing() -> None:
         build_weekly_features(PANEL, WEEKS.select(before), "ridge")[earlier],
         build_weekly_features(without, WEEKS.select(before), "ridge"),
     )
-
-
-@pytest.mark.slow
-def test_a_wide_universe_takes_bounded_memory() -> None:
-    """347 symbols x 18 years: beside the panel and the result, a few times the result is held at most."""
-    panel = made_up(n_sessions=18 * 252, n_assets=347, first_year=1995)
-    weeks = complete_weeks(panel.sessions)
-    tracemalloc.start()
-    features = build_weekly_features(panel, weeks, "ridge")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert features.shape == (347, 938, len(FEATURES))
-    assert peak < 4 * features.nbytes, f"{peak / 1e6:.0f} MB"

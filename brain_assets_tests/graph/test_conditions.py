@@ -43,9 +43,6 @@ class Tables(MemoryTableStore):
 class Models(SnapshotLocalStorage):
     """Holds a model of every year, trained with the default configuration."""
 
-    def no_retry(self) -> "Models":
-        return self
-
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:
         family = registry.get(self.family)
         config = family.Config()

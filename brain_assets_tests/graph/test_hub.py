@@ -10,11 +10,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from brain_assets.graph.assets import forecasters
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
-from brain_assets_tests.conftest import TINY_LSTM
 from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
 from brain_assets_tests.store.hubs import WatchedHub
@@ -75,9 +73,7 @@ def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
         result = run_year(year, second, names=TABLES)
         for name in TABLES:
             pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
-    commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
-    places = metadata_of(result, "walkforward_forecasts")["places"]["lstm"]
-    assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
+    assert metadata_of(result, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2020-12-31": "Hub user/lstm"}
     again = run_year(2021, second, names=("walkforward_forecasts",))
     assert metadata_of(again, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2020-12-31": "this machine"}
 
@@ -89,9 +85,8 @@ def test_each_policy_is_said_to_be_where_it_was(
     shutil.copytree(storages_of(world.resources)["ppo"].folder, storages_of(second)["ppo"].folder)
     before = world.table("backtest", 2021)
     shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
-    commit = copied_hub.branches("user/sac")["snapshot-2020-12-31"][:8]
     assert shown["places"]["ppo"] == {"snapshot-2020-12-31": "this machine"}
-    assert shown["places"]["sac"] == {"snapshot-2020-12-31": f"Hub user/sac, commit {commit}"}
+    assert shown["places"]["sac"] == {"snapshot-2020-12-31": "Hub user/sac"}
     pd.testing.assert_frame_equal(world.table("backtest", 2021), before)
 
 
@@ -103,10 +98,9 @@ def test_absent_branch_gives_way_to_the_closest_earlier_one(
     results = [run_year(year, second, names=(*RAW, "walkforward_forecasts")) for year in YEARS]
     sources = second["table_io"].store.read_year("walkforward_forecasts", 2021)["lstm_source"]
     assert set(sources) == {"snapshot-2019-12-31"}
-    commit = copied_hub.branches("user/lstm")["snapshot-2019-12-31"][:8]
     none, pulled, here = [metadata_of(result, "walkforward_forecasts")["places"]["lstm"] for result in results]
     assert none == {}
-    assert pulled == {"snapshot-2019-12-31": f"Hub user/lstm, commit {commit}"}
+    assert pulled == {"snapshot-2019-12-31": "Hub user/lstm"}
     assert here == {"snapshot-2019-12-31": "this machine"}
 
 
@@ -130,19 +124,6 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == refused  # where a command shows it
     assert not storages_of(second)["lstm"].list_snapshots()
-
-
-def test_model_that_the_hub_has_is_pulled_not_trained(
-    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second = machine(market, tmp_path, copied_hub)
-    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
-    result = run_year(2019, second, names=("raw_prices", "lstm_snapshot"))
-    shown = metadata_of(result, "lstm_snapshot")
-    assert (shown["reused"], shown["hub"]) == (True, "unchanged")
-    other = {"ops": {"lstm_snapshot": {"config": {**TINY_LSTM, "seed": 7}}}}
-    failed = run_year(2019, second, names=("lstm_snapshot",), run_config=other, raise_on_error=False)
-    assert not failed.success  # another configuration is another model
 
 
 @pytest.mark.slow

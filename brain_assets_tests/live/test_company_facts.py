@@ -3,7 +3,6 @@
 import datetime
 import json
 import math
-import random
 from typing import Any
 
 import pandas as pd
@@ -103,14 +102,6 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
         [("10-Q", MAY, income(0, -3, Q1)), ("10-Q", AUGUST, income(100, 10, Q2))],
         [(AUGUST, Q2[1], 0.1)],
     ),
-    "negative revenue: not known": (
-        [("10-Q", MAY, income(-5, -3, Q1)), ("10-Q", AUGUST, income(100, 10, Q2))],
-        [(AUGUST, Q2[1], 0.1)],
-    ),
-    "a computed quarter without revenue: not known": (
-        [("10-Q", MAY, income(100, 10, Q1)), ("10-Q", AUGUST, income(100, 9, HALF))],
-        [(MAY, Q1[1], 0.1)],
-    ),
     "the total counts for more than revenue from contracts": (
         [("10-Q", MAY, income(200, 20, Q1) | {CONTRACTS: {Q1: 50}})],
         [(MAY, Q1[1], 0.1)],
@@ -138,17 +129,6 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
         ],
         [(MAY, Q1[1], 0.1), ("2020-03-01", Q1[1], 0.12)],
     ),
-    "a misdated start does not keep a quarter from being computed": (
-        [("10-Q", MAY, income(100, 10, ("2019-01-04", Q1[1]))), ("10-Q", AUGUST, income(220, 34, HALF))],
-        [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.2)],
-    ),
-    "of two dates in one filing the known one counts": (
-        [
-            ("10-Q", MAY, income(100, 10, Q1)),
-            ("10-Q", AUGUST, incomes(((Q1[0], "2019-03-30"), 100, 99), (Q1, 100, 10))),
-        ],
-        [(MAY, Q1[1], 0.1)],
-    ),
     "a figure repeated in later filings is told once": (
         [("10-Q", day, income(100, 10, Q1)) for day in (MAY, AUGUST, FEBRUARY)],
         [(MAY, Q1[1], 0.1)],
@@ -171,10 +151,6 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
     "quarters stated only as years to date are differences: 24 / 120, 28 / 140 and 60 / 200": (
         ORDINARY,
         ORDINARY_MARGINS,
-    ),
-    "the fourth quarter is the year less a half and a quarter": (
-        [ORDINARY[1], ("10-Q", NOVEMBER, income(140, 28, Q3)), ORDINARY[3]],
-        ORDINARY_MARGINS[2:],
     ),
     "a change of concept between years changes nothing": (
         [
@@ -211,10 +187,6 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
         [*ORDINARY, ("10-Q", "2020-11-01", income(400, 80, NINE_MONTHS)), ("10-K", LATER, income(600, 180, YEAR))],
         [*ORDINARY_MARGINS, (LATER, Q4[1], 0.5)],
     ),
-    "a figure of a period that was not over is not believed": (
-        [("10-Q", MAY, income(100, 10, Q2)), ("10-Q", AUGUST, income(100, 30, Q2))],
-        [(AUGUST, Q2[1], 0.3)],
-    ),
 }
 
 
@@ -241,19 +213,10 @@ def test_ratios_of_a_quarter_are_dated_by_its_filing() -> None:
 
 
 @pytest.mark.parametrize("below", [0, -40])
-@pytest.mark.parametrize(
-    ("ratio", "above", "denominator"),
-    [
-        ("current_ratio", "AssetsCurrent", "LiabilitiesCurrent"),
-        ("debt_to_equity", "LongTermDebt", "StockholdersEquity"),
-    ],
-)
-def test_a_ratio_to_nothing_or_to_a_deficit_is_not_known(
-    below: float, ratio: str, above: str, denominator: str
-) -> None:
-    stated = income(100, 10, Q1) | {above: {Q1[1]: 90}, denominator: {Q1[1]: below}}
+def test_a_ratio_to_nothing_or_to_a_deficit_is_not_known(below: float) -> None:
+    stated = income(100, 10, Q1) | {"LongTermDebt": {Q1[1]: 90}, "StockholdersEquity": {Q1[1]: below}}
     table = quarterly_ratios(company(("10-Q", MAY, stated)), "CO")
-    assert math.isnan(table[ratio].item())
+    assert math.isnan(table["debt_to_equity"].item())
     assert table["net_margin"].item() == 0.1
 
 
@@ -315,31 +278,7 @@ def test_debt_is_long_term_debt_with_what_is_due_within_a_year(stated: tuple[str
     assert value == pytest.approx(ratio, nan_ok=True)
 
 
-def test_debt_keeps_its_concept_as_long_as_it_is_stated() -> None:
-    def balance(day: str, *names: str) -> dict[str, Any]:
-        return {name: {day: DEBT[name]} for name in ("StockholdersEquity", *names)}
-
-    facts = company(
-        ("10-Q", MAY, income(100, 10, Q1) | balance(Q1[1], "LongTermDebt")),
-        ("10-Q", AUGUST, income(100, 10, Q2) | balance(Q2[1], "LongTermDebt", "LongTermDebtNoncurrent")),
-        ("10-Q", NOVEMBER, income(100, 10, Q3) | balance(Q3[1], "LongTermDebtNoncurrent")),
-        ("10-K", FEBRUARY, income(100, 10, Q4) | balance(Q4[1], "LongTermDebt", "LongTermDebtNoncurrent")),
-    )
-    assert [value for *_, value in told(facts, "debt_to_equity")] == [0.452, 0.452, 0.4, 0.4]
-
-
 # Quarters that no filing states
-
-
-def test_a_year_with_a_quarter_missing_has_no_fourth_quarter() -> None:
-    facts = company(
-        ("10-Q", MAY, income(100, 10, Q1)),
-        ("10-Q", NOVEMBER, income(140, 28, Q3)),
-        ("10-K", FEBRUARY, income(560, 122, YEAR) | {"AssetsCurrent": {Q4[1]: 3}, "LiabilitiesCurrent": {Q4[1]: 2}}),
-    )
-    table = quarterly_ratios(facts, "CO").set_index("period_end")
-    assert math.isnan(table.loc[Q4[1], "net_margin"])
-    assert table.loc[Q4[1], "current_ratio"] == 1.5
 
 
 def test_of_a_year_to_date_and_twelve_months_the_year_to_date_counts() -> None:
@@ -354,40 +293,9 @@ def test_of_a_year_to_date_and_twelve_months_the_year_to_date_counts() -> None:
         ("10-Q/A", NOVEMBER, income(425, 61, twelve)),
     )
     assert [row for row in told(facts) if row[1] == Q2[1]] == [(AUGUST, Q2[1], 0.2)]
-    year_to_date_late = company(
-        ("10-Q", "2018-11-01", income(100, 10, third)),
-        ("10-K", "2019-02-01", income(100, 10, fourth)),
-        ("10-Q", MAY, income(100, 10, Q1)),
-        ("10-Q", AUGUST, income(425, 60, twelve)),
-        ("10-Q", NOVEMBER, income(220, 34, HALF)),
-    )
-    assert [row for row in told(year_to_date_late) if row[1] == Q2[1]] == [(AUGUST, Q2[1], 0.24)]
-
-
-def test_a_balance_at_a_misdated_end_is_found() -> None:
-    misdated = (Q1[0], "2019-03-30")
-    balance = {"AssetsCurrent": {"2019-03-30": 3}, "LiabilitiesCurrent": {"2019-03-30": 2}}
-    facts = company(("10-Q", MAY, income(100, 10, Q1)), ("10-Q/A", AUGUST, income(100, 10, misdated) | balance))
-    assert told(facts, "current_ratio")[-1] == (AUGUST, Q1[1], 1.5)
 
 
 # Filings
-
-
-def test_the_order_of_facts_in_the_answer_does_not_matter() -> None:
-    facts = ordinary_year()
-    expected = told(facts)
-    for concept in facts["facts"]["us-gaap"].values():
-        random.Random(1).shuffle(concept["units"]["USD"])
-    facts["facts"]["us-gaap"] = dict(reversed(facts["facts"]["us-gaap"].items()))
-    assert told(facts) == expected
-
-
-def test_of_two_figures_for_one_thing_in_one_filing_the_first_counts() -> None:
-    facts = company(("10-Q", MAY, income(100, 10, Q1)))
-    listed = facts["facts"]["us-gaap"]["NetIncomeLoss"]["units"]["USD"]
-    listed.append(listed[0] | {"val": 99})
-    assert told(facts) == [(MAY, Q1[1], 0.1)]
 
 
 @pytest.mark.parametrize("form", ["10-Q/A", "10-K/A", "10-K", "8-K"])
@@ -395,13 +303,6 @@ def test_a_restatement_is_a_new_row_at_its_filing_date_and_changes_nothing_befor
     first = ("10-Q", MAY, income(100, 10, Q1))
     facts = company(first, ("10-Q", AUGUST, income(100, 30, Q2)), (form, FEBRUARY, income(100, 7, Q1)))
     assert told(facts) == [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.3), (FEBRUARY, Q1[1], 0.07)]
-
-
-def test_ratios_that_become_known_one_after_the_other_are_rows_that_hold_all_known_so_far() -> None:
-    balance = {"AssetsCurrent": {Q1[1]: 3}, "LiabilitiesCurrent": {Q1[1]: 2}}
-    facts = company(("10-Q", MAY, income(100, 10, Q1)), ("10-K", FEBRUARY, balance))
-    assert told(facts) == [(MAY, Q1[1], 0.1), (FEBRUARY, Q1[1], 0.1)]
-    assert told(facts, "current_ratio")[1] == (FEBRUARY, Q1[1], 1.5)
 
 
 @pytest.mark.parametrize("last_day", [MAY, "2019-07-31", AUGUST, NOVEMBER, "2020-01-31", FEBRUARY, "2021-02-01"])
@@ -468,21 +369,14 @@ def real_ratios() -> dict[str, pd.DataFrame]:
 # fmt: off
 KNOWN = [
     # symbol, first filed, quarter to, revenue, gross profit, operating income, net income
-    ("AAPL", "2012-01-25", "2011-12-31", 46_333, 20_703, 17_340, 13_064),  # 14 weeks
     ("AAPL", "2017-11-03", "2017-09-30", 52_579, 19_931, 13_120, 10_714),  # 53 weeks; operating income: computed
     ("AAPL", "2018-11-05", "2018-09-29", 62_900, 24_084, 16_118, 14_125),  # the year under another concept
-    ("AAPL", "2019-10-31", "2019-09-28", 64_040, 24_313, 15_625, 13_686),
-    ("AAPL", "2020-07-31", "2020-06-27", 59_685, 22_680, 13_091, 11_253),
     ("AAPL", "2021-10-29", "2021-09-25", 83_360, 35_174, 23_786, 20_551),  # from here on computed
     ("AAPL", "2023-02-03", "2022-12-31", 117_154, 50_332, 36_016, 29_998),  # 14 weeks
-    ("AAPL", "2023-11-03", "2023-09-30", 89_498, 40_427, 26_969, 22_956),
     ("AAPL", "2024-11-01", "2024-09-28", 94_930, 43_879, 29_591, 14_736),
-    ("NVDA", "2018-02-28", "2018-01-28", 2_911, 1_801, 1_073, 1_118),
     ("NVDA", "2021-02-26", "2021-01-31", 5_003, 3_156, 1_507, 1_457),  # the year under another concept; 53 weeks
     ("NVDA", "2022-08-31", "2022-07-31", 6_704, 2_915, 499, 656),
     ("NVDA", "2024-02-21", "2024-01-28", 22_103, 16_791, 13_614, 12_285),  # published 13,615: rounded
-    ("NVDA", "2024-05-29", "2024-04-28", 26_044, 20_406, 16_909, 14_881),
-    ("NVDA", "2025-02-26", "2025-01-26", 39_331, 28_723, 24_034, 22_091),
 ]
 # fmt: on
 
@@ -520,6 +414,7 @@ def test_every_quarter_of_many_years_is_there_once_and_has_all_margins(
 
 
 @pytest.mark.parametrize("symbol", COMPANIES)
+@pytest.mark.slow
 def test_real_facts_cut_off_on_a_day_give_the_rows_up_to_that_day(
     real_ratios: dict[str, pd.DataFrame], symbol: str
 ) -> None:

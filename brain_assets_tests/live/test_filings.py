@@ -17,8 +17,6 @@ from brain_assets.live.filings import AMOUNTS, BROKEN, MISDATED, OFF_SCALE
 from brain_assets.market.findings import Finding, findings_of
 from brain_assets_tests.live.test_company_facts import (
     AUGUST,
-    COMPANIES,
-    CONTRACTS,
     FEBRUARY,
     HALF,
     MAY,
@@ -33,7 +31,6 @@ from brain_assets_tests.live.test_company_facts import (
     income,
     incomes,
     ordinary_year,
-    real_facts,
     told,
 )
 
@@ -99,12 +96,6 @@ def test_a_broken_fact_is_counted_in_the_year_of_its_filing_if_it_says_one(chang
         assert finding.first.startswith("Revenues {'end': '2019-09-30', 'val': ")
 
 
-def test_broken_facts_of_forms_that_do_not_count_are_no_matter() -> None:
-    facts = ordinary_year()
-    stated(facts).append({"form": "DEF 14A", "val": None})
-    assert found(facts) == []
-
-
 def test_facts_none_of_which_is_one_are_refused() -> None:
     facts = ordinary_year()
     for concept in ("Revenues", "NetIncomeLoss"):
@@ -142,22 +133,6 @@ def test_a_fact_of_a_mistyped_year_is_left_out_and_named(days: dict[str, str], p
     assert found(facts) == [Finding("rows_taken", "CO", MISDATED, "left out", 2019, 2, first)]
 
 
-def test_a_flow_without_a_first_day_is_left_out_and_named() -> None:
-    facts = ordinary_year()
-    stated(facts).append({name: value for name, value in stated(facts)[0].items() if name != "start"})
-    assert told(facts) == told(ordinary_year())
-    (finding,) = found(facts)
-    assert (finding.what, finding.n_rows) == (MISDATED, 1)
-
-
-@pytest.mark.parametrize("first", ["2019-03-01", "2001-01-01"])
-def test_months_and_many_years_are_no_quarters_and_no_mistakes(first: str) -> None:
-    facts = ordinary_year()
-    stated(facts).append(stated(facts)[0] | {"start": first, "val": 9})
-    assert told(facts) == told(ordinary_year())
-    assert found(facts) == []
-
-
 # Totals and their parts
 
 REVENUES = [definition.concepts[0] for definition in AMOUNTS["revenue"] if definition.concepts != (WITH_TAX,)]
@@ -179,28 +154,10 @@ def test_revenue_with_taxes_is_a_total_only_where_no_tax_could_explain_it(with_t
     assert told(facts) == [(MAY, Q1[1], round(margin, 9))]
 
 
-@pytest.mark.parametrize(("contracts", "margin"), [(200.1, 0.1), (199.9, 0.1), (210, round(20 / 210, 9))])
-def test_rounding_makes_no_part(contracts: float, margin: float) -> None:
-    facts = company(("10-Q", MAY, income(200, 20, Q1) | {CONTRACTS: {Q1: contracts}}))
-    assert told(facts) == [(MAY, Q1[1], margin)]
-
-
-def test_concepts_each_of_which_has_more_at_times_are_no_parts_of_each_other() -> None:
-    revenue = {"Revenues": {Q1: 100, Q2: 50}, CONTRACTS: {Q1: 90, Q2: 60}}
-    facts = company(("10-Q", AUGUST, revenue | {"NetIncomeLoss": {Q1: 10, Q2: 5}}))
-    assert told(facts) == [(AUGUST, Q1[1], 0.1), (AUGUST, Q2[1], 0.1)]
-
-
 def test_a_part_of_the_cost_never_counts_for_the_total() -> None:
     costs = {"CostOfRevenue": {Q1: 20}, "CostOfGoodsAndServicesSold": {Q1: 150}}
     facts = company(("10-Q", MAY, {"Revenues": {Q1: 200}} | costs))
     assert told(facts, "gross_margin") == [(MAY, Q1[1], 0.25)]
-
-
-def test_equity_of_the_shareholders_is_no_part_that_is_left_out() -> None:
-    equity = {"StockholdersEquity": 100, "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest": 150}
-    balance = {name: {Q1[1]: amount} for name, amount in (equity | {"LongTermDebt": 45}).items()}
-    assert told(company(("10-Q", MAY, income(100, 10, Q1) | balance)), "debt_to_equity") == [(MAY, Q1[1], 0.45)]
 
 
 # Scales
@@ -241,12 +198,6 @@ def test_a_year_to_date_on_another_scale_than_its_first_quarter_is_left_out(fact
     assert [(finding.n_rows, finding.year) for finding in found(facts)] == [(1, 2019)]
 
 
-def test_one_amount_on_another_scale_among_others_costs_itself_only() -> None:
-    facts = quarters_and_year(lambda amount: amount / 1000 if amount == 3 * M else amount)
-    assert told(facts) == told(quarters_and_year(lambda amount: amount))
-    assert [finding.n_rows for finding in found(facts)] == [1]
-
-
 def test_a_balance_on_another_scale_is_left_out() -> None:
     def balance(factor: float, *days: str) -> dict[str, Any]:
         assets = {"AssetsCurrent": dict.fromkeys(days, 3 * M * factor)}
@@ -277,8 +228,3 @@ def test_facts_cut_off_after_a_day_give_the_rows_and_findings_up_to_that_day() -
         table, whole = quarterly_ratios(cut(facts, last_day), "CO"), quarterly_ratios(facts, "CO")
         pd.testing.assert_frame_equal(table, whole[whole["filed"] <= last_day])
     assert len(findings_of(quarterly_ratios(cut(facts, NOVEMBER), "CO"))) == 1
-
-
-@pytest.mark.parametrize("symbol", COMPANIES)
-def test_nothing_is_left_out_of_two_companies_real_facts(symbol: str) -> None:
-    assert findings_of(quarterly_ratios(real_facts(symbol), symbol)) == []

@@ -1,9 +1,6 @@
 """The live market against a loopback Yahoo: real yfinance, real HTTP, answers in Yahoo's shape."""
 
 import datetime
-import itertools
-import logging
-import threading
 import time
 from zoneinfo import ZoneInfo
 
@@ -12,7 +9,6 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
 from brain_assets.live.market import MAX_ATTEMPTS, LiveMarket
-from brain_assets.retry import RetryPolicy
 from brain_assets_tests.live.loopback_yahoo import (
     FRIDAY,
     MONDAY,
@@ -66,11 +62,6 @@ def test_dates_are_new_york_s_on_any_machine(yahoo, monkeypatch, zone):
     assert days_of(frame) == [TUESDAY, WEDNESDAY, THURSDAY]
     (query,) = yahoo.charts_of("AAA")
     assert query["period1"] == [str(epoch(TUESDAY, 0, 0))]
-
-
-def test_end_is_exclusive_even_if_yahoo_appends_its_latest_bar(yahoo):
-    yahoo.appends_latest = True
-    assert days_of(market("AAA").prices(MONDAY, THURSDAY)) == [MONDAY, TUESDAY, WEDNESDAY]
 
 
 @pytest.mark.parametrize(
@@ -141,63 +132,6 @@ def test_unknown_symbols_fail_by_name(yahoo, n_unknown):
     assert "AAA" not in str(caught.value)
 
 
-def test_a_symbol_unknown_although_its_zone_was_remembered(yahoo):
-    from yfinance.cache import get_tz_cache
-
-    get_tz_cache().store("GONE", "America/New_York")
-    with pytest.raises(UnknownSymbolError, match="got GONE, which it does not"):
-        market("AAA", "GONE").prices(MONDAY, WEDNESDAY)
-
-
-def test_rate_limit_on_one_symbol_is_never_a_partial_answer(yahoo):
-    yahoo.bars["BBB"] = PLAIN
-    yahoo.limits["BBB"] = 8
-    slept = []
-    frame = market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
-    assert days_of(frame, "BBB") == [MONDAY, TUESDAY]
-    assert slept
-    assert len(yahoo.charts_of("AAA")) == 1  # only what is missing is asked for again
-
-
-def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):
-    """Threads that open yfinance's cache at once lock each other out, and a batch lost those symbols now and then."""
-    from yfinance.cache import _TzCache
-
-    openers, initialise = [], _TzCache.initialise
-
-    def opened(cache):
-        openers.extend([threading.current_thread()] if cache.initialised == -1 else [])
-        initialise(cache)
-
-    monkeypatch.setattr(_TzCache, "initialise", opened)
-    symbols = ["AAA", "BBB", "CCC", "DDD"]
-    yahoo.bars.update(dict.fromkeys(symbols, PLAIN))
-    market(*symbols).prices(MONDAY, WEDNESDAY)
-    assert openers == [threading.main_thread()]
-
-
-@pytest.mark.parametrize(("name", "n_times"), [("_TzCache", 2), ("_CookieCache", 2), ("_TzCache", None)])
-def test_a_cache_that_another_process_opens_is_waited_for(yahoo, monkeypatch, name, n_times):
-    import yfinance.cache
-    from peewee import OperationalError
-
-    kind, left = getattr(yfinance.cache, name), itertools.count()
-    initialise = kind.initialise
-
-    def locked(cache):
-        if n_times is None or next(left) < n_times:
-            raise OperationalError("database is locked")
-        initialise(cache)
-
-    monkeypatch.setattr(kind, "initialise", locked)
-    monkeypatch.setattr("brain_assets.live.yahoo.PATIENCE_WITH_CACHE", RetryPolicy(attempts=3, first_wait=0.001))
-    if n_times is None:
-        with pytest.raises(MarketError, match=r"expected bars of AAA, got no usable answer \(.*database is locked\)"):
-            market("AAA").prices(MONDAY, WEDNESDAY)
-    else:
-        assert days_of(market("AAA").prices(MONDAY, WEDNESDAY)) == [MONDAY, TUESDAY]
-
-
 def test_rate_limited_to_the_end(yahoo):
     yahoo.bars["BBB"] = PLAIN
     yahoo.limits["BBB"] = 10_000
@@ -223,24 +157,19 @@ def test_a_symbol_whose_connection_breaks_is_asked_for_once_more(yahoo, monkeypa
     assert days_of(frame) == days_of(frame, "BBB") == [MONDAY, TUESDAY]
 
 
-def test_no_network_is_not_taken_for_symbols_without_bars(yahoo):
-    yahoo.url = "http://127.0.0.1:9"  # nothing listens there
-    with pytest.raises(MarketError, match=r"expected bars of AAA, got no usable answer .*; check the connection"):
-        market("AAA").prices(MONDAY, WEDNESDAY)
-
-
-def test_yfinance_is_left_as_it_was(yahoo, tmp_path):
-    import yfinance
-
-    level = logging.getLogger("yfinance").level
-    market("AAA").prices(MONDAY, WEDNESDAY)
-    assert (yfinance.config.debug.hide_exceptions, logging.getLogger("yfinance").level) == (True, level)
-    assert (tmp_path / "cache" / "tkr-tz.db").exists()  # where yfinance was told to keep it, nowhere else
-
-
 def test_symbols_are_yahoo_s_upper_case_once_each():
     assert LiveMarket(("brk-b", "AAA", "BRK-B ")).symbols == ("BRK-B", "AAA")
     with pytest.raises(MarketError, match="expected at least one symbol"):
         LiveMarket(())
     assert len(LiveMarket().symbols) == 20
     assert LiveMarket().last_complete_year() is None
+
+
+def test_rate_limit_on_one_symbol_is_never_a_partial_answer(yahoo):
+    yahoo.bars["BBB"] = PLAIN
+    yahoo.limits["BBB"] = 8
+    slept = []
+    frame = market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
+    assert days_of(frame, "BBB") == [MONDAY, TUESDAY]
+    assert slept
+    assert len(yahoo.charts_of("AAA")) == 1  # only what is missing is asked for again

@@ -51,18 +51,12 @@ def this_year(month: int, day: int, hour: int) -> datetime.datetime:
     return datetime.datetime(PROJECT.years.last() + 1, month, day, hour, tzinfo=NEW_YORK)
 
 
-@pytest.mark.parametrize("family", ["lstm", "patchtst"])
-def test_the_device_is_asked_for_and_shown(
-    tables: MemoryTableStore, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+def test_a_device_that_is_not_there_is_refused(
+    tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"^device: expected a GPU that torch .* can use, got none"):
-        train(resources, family, device="cuda")
-    shown = train(resources, family)
-    assert shown["device"] == "cpu"
-    again = train(resources, family, device="cpu")
-    assert (again["reused"], again["version"]) == (True, shown["version"])
+        train(resources_at(tmp_path, tables, this_year(2, 11, 12)), "lstm", device="cuda")
 
 
 def test_headlines_since_the_last_complete_year_are_scored_once(tables: MemoryTableStore, tmp_path: Path) -> None:
@@ -71,51 +65,45 @@ def test_headlines_since_the_last_complete_year_are_scored_once(tables: MemoryTa
     assert market.scorer.cache == tmp_path / "cache" / "headlines"
 
 
-@pytest.mark.parametrize("family", ["lstm", "patchtst"])
-def test_it_ends_with_the_last_finished_session_and_is_trained_once(
-    tables: MemoryTableStore, tmp_path: Path, family: str
-) -> None:
+def test_it_ends_with_the_last_finished_session_and_is_trained_once(tables: MemoryTableStore, tmp_path: Path) -> None:
     during, after = this_year(2, 11, 12), this_year(2, 11, 17)  # a Wednesday of 2026: at noon, and after the close
-    shown = train(resources_at(tmp_path, tables, during), family)
+    shown = train(resources_at(tmp_path, tables, during), "lstm")
     yesterday = during.date() - datetime.timedelta(days=1)
     assert shown["training_data"]["last_session"] == str(yesterday)
     assert shown["version"].startswith(f"v{yesterday}-")
-    assert (shown["reused"], shown["promoted_when_made"]) == (False, True)
+    assert (shown["reused"], shown["promoted_when_made"], shown["device"]) == (False, True, "cpu")
     assert shown["verdict"].startswith("promoted as the first version")
     assert shown["current_version"] == shown["version"]
-    again = train(resources_at(tmp_path, tables, during), family)
+    again = train(resources_at(tmp_path, tables, during), "lstm", device="cpu")
     assert (again["reused"], again["version"]) == (True, shown["version"])
-    later = train(resources_at(tmp_path, tables, after), family)
+    later = train(resources_at(tmp_path, tables, after), "lstm")
     assert later["training_data"]["last_session"] == str(during.date())
     assert later["version"] != shown["version"]
     assert isinstance(later["held_out/loss_of_previous"], float)
-    storage = resources_at(tmp_path, tables, after)["snapshot_io"].storages[family]
+    storage = resources_at(tmp_path, tables, after)["snapshot_io"].storages["lstm"]
     assert storage.list_versions() == sorted([shown["version"], later["version"]])
     assert storage.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
 
 
-class NoNews(SimulatorMarket):
-    def news_sentiment(self, *window: Any) -> SourcedTable:
-        found = super().news_sentiment(*window)
-        return found._replace(table=found.table.head(0))
-
-
-class NoFilings(SimulatorMarket):
-    def fundamentals(self, *window: Any) -> SourcedTable:
-        found = super().fundamentals(*window)
-        return found._replace(table=found.table.head(0))
-
-
-@pytest.mark.parametrize("silent", [NoNews, NoFilings])
 def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
-    tables: MemoryTableStore, tmp_path: Path, silent: type[SimulatorMarket]
+    tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = this_year(4, 15, 12)
-    first = train(resources_at(tmp_path / "one", tables, now), "patchtst")
-    other = build_resources(silent(SYMBOLS, seed=1), tables, tmp_path / "two", clock=lambda: now)
-    second = train(dict(other), "patchtst")
-    assert first["training_data"] == second["training_data"]
-    assert first["held_out/loss"] != second["held_out/loss"]
+    def train_now(folder: str) -> dict:
+        return train(resources_at(tmp_path / folder, tables, this_year(4, 15, 12)), "patchtst")
+
+    first = train_now("all")
+    for table in ("news_sentiment", "fundamentals"):
+        given = getattr(SimulatorMarket, table)
+
+        def nothing(market: SimulatorMarket, *window: Any, given: Any = given) -> SourcedTable:
+            found = given(market, *window)
+            return found._replace(table=found.table.head(0))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SimulatorMarket, table, nothing)
+            second = train_now(table)
+        assert first["training_data"] == second["training_data"]
+        assert first["held_out/loss"] != second["held_out/loss"]
 
 
 def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: MemoryTableStore, tmp_path: Path) -> None:

@@ -129,32 +129,16 @@ CHANGES = {
         year((100, 110, 60.5, 66.55)),
         [("2020-01-06", "AAA", 0.1, -0.45)],
     ),
-    "one close: into it apart by 0.02, out of it 121 / 110 - 1 and 121 / 112 - 1, by 0.0196": (
-        year(),
-        year((100, 112, 121, 133.1)),
-        [("2020-01-03", "AAA", 0.1, 0.12), ("2020-01-06", "AAA", 0.1, 9 / 112)],
-    ),
     "the first return through the previous close: 100 / 80 - 1 and 100 / 50 - 1": (
         year(previous=80.0),
         year(previous=50.0),
         [("2020-01-02", "AAA", 0.25, 1.0)],
     ),
-    "half a basis point of 121": (year(), year((100, 110, 121, 133.1 + 0.00605)), []),
     "two basis points": (year(), year((100, 110, 121, 133.1242)), [("2020-01-07", "AAA", 0.1, 133.1242 / 121 - 1)]),
     "a row that vanished: 121 / 100 - 1 spans it": (
         year(),
         without(year(), "2020-01-03"),
         [("2020-01-03", "AAA", 0.1, NAN), ("2020-01-06", "AAA", 0.1, 0.21)],
-    ),
-    "a row that came to be": (
-        without(year(), "2020-01-03"),
-        year(),
-        [("2020-01-03", "AAA", NAN, 0.1), ("2020-01-06", "AAA", 0.21, 0.1)],
-    ),
-    "a late first bar: 110 / 80 - 1 and 110 / 88 - 1": (
-        without(year(previous=80.0), "2020-01-02"),
-        without(year(previous=88.0), "2020-01-02"),
-        [("2020-01-03", "AAA", 0.375, 0.25)],
     ),
     "a vanished symbol comes first, its first row too; then AAA's last: 150 / 121 - 1": (
         year(),
@@ -227,29 +211,6 @@ def test_a_split_between_two_files_by_hand() -> None:
     assert chained["volume"].tolist() == [1000, 1000, 1000, 1000, 1000, 4000, 1000, 4000]
 
 
-def test_the_earlier_file_and_the_inputs_are_never_touched() -> None:
-    earlier, later = prices_2019(), prices_2020()
-    chained = chain_prices([earlier, later])
-    pd.testing.assert_frame_equal(chained.iloc[:4], prices_2019(), check_exact=True)
-    pd.testing.assert_frame_equal(earlier, prices_2019(), check_exact=True)
-    pd.testing.assert_frame_equal(later, prices_2020(), check_exact=True)
-    assert chained.attrs == {PREVIOUS_BARS: {}}
-
-
-def test_a_file_that_remembers_no_bar_keeps_its_numbers() -> None:
-    later = typed_bars(("2020-01-02", "DDD", 101.0), volume=900.0, previous={})
-    chained = chain_prices([prices_2019(), later])
-    pd.testing.assert_frame_equal(chained.iloc[4:].reset_index(drop=True), later, check_exact=True)
-
-
-def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
-    # AAA closed at 28 in the file of 2020, 112 on the chain; after another split, 2:1, it is 14: a factor of 8
-    third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0, 8000.0]})
-    chained = chain_prices([prices_2019(), prices_2020(), third])
-    assert chained["close"].iloc[-1] == 15.0 * 8
-    assert chained["volume"].iloc[-1] == 100.0
-
-
 def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
     # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its volume the same
     later = typed_bars(("2020-01-02", "AAA", 101.0), volume=900.0, previous={"AAA": ["2019-12-31", 100.0, 1000.0]})
@@ -268,13 +229,6 @@ def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_bot
     stranger = typed_bars(("2021-01-04", "AAA", 15.0), previous={"AAA": ["2019-12-28", 13.0, 8000.0]})
     with pytest.raises(TableError, match="to be that of 2019-12-28, got 2020-01-03"):
         chain_prices([prices_2019(), prices_2020(), stranger])
-
-
-def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
-    # BBB last traded on the 30th: its last close is 50, not the 51 of nobody
-    earlier = prices_2019().iloc[:3]
-    later = typed_bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0, 1000.0]})
-    assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]
 
 
 def test_a_bar_without_volume_tells_the_level_of_volumes_by_its_price() -> None:

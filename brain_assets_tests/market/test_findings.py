@@ -1,14 +1,9 @@
 """What is found of a table goes where the table goes, year by year, and is no part of its content."""
 
-import datetime
-
 import pandas as pd
-import pytest
 
-from brain_assets.market.archive import fetch_prices
 from brain_assets.market.findings import Finding, added_up, attach, finding_verdicts, findings_of
 from brain_assets.market.schema import NEWS_TABLE
-from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, content_hash
 
 
@@ -33,20 +28,6 @@ def test_years_are_added_up_and_the_first_place_is_the_earliest() -> None:
     assert found.sentence == (
         "prices.csv: 1,002 rows on days when the exchange was closed, the first 2018-12-05 (line 7); left out."
     )
-
-
-def test_a_partition_keeps_what_was_found_in_its_years_alone(
-    market: SimulatorMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def prices(start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        every = [closed(year, 1, f"{year}-07-04") for year in range(start.year, 2021)]
-        return attach(unmarked(start, end), [*every, Finding("symbols_found", "GONE", "symbol that is in no file")])
-
-    unmarked = market.prices
-    monkeypatch.setattr(market, "prices", prices)
-    for end in (datetime.date(2020, 1, 1), datetime.date(2019, 6, 1)):
-        found = findings_of(fetch_prices(market, datetime.date(2019, 1, 1), end, overlap=True))
-        assert [each.year for each in found] == [2019, 0]
 
 
 def test_findings_go_to_their_check_with_ten_sentences_at_most_and_all_counts() -> None:

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import MarketError, TableError
-from brain_assets.market.findings import findings_of
 from brain_assets.market.news import NewsFiles, daily_sentiment, day_sessions, news_sessions
 from brain_assets.market.schema import NEWS_TABLE
 
@@ -85,16 +84,6 @@ def test_a_headline_belongs_to_the_first_session_that_closes_at_or_after_it(publ
     assert sessions(published) == [session]
 
 
-def test_no_session_is_before_its_headline():
-    random = np.random.default_rng(0)
-    seconds = random.integers(0, 20 * 365 * 86_400, 5000)
-    published = pd.Series(pd.Timestamp("2004-01-01", tz="UTC") + pd.to_timedelta(seconds, unit="s"))
-    found = news_sessions(published)
-    new_york = published.dt.tz_convert("America/New_York").dt.tz_localize(None).to_numpy()
-    assert (found.astype("datetime64[s]") + np.timedelta64(16, "h") >= new_york).all()
-    assert (found - new_york.astype("datetime64[D]")).max() <= np.timedelta64(5, "D")  # a long weekend at most
-
-
 # Days without a time
 
 
@@ -131,33 +120,6 @@ def test_the_order_of_rows_changes_no_bit_and_a_mean_stays_in_range():
 
 
 # Headlines
-
-
-def test_a_headline_after_the_close_counts_in_the_next_session(tmp_path):
-    headlines(
-        tmp_path,
-        "2024-06-14T16:00:00-04:00,AAA,up",
-        "2024-06-14T16:00:01-04:00,AAA,down",
-        "2024-06-15 12:00:00 UTC,AAA,flat",  # Saturday
-        "2024-06-17T19:59Z,BBB,so-so",
-        "2024-06-17 20:00:00.5+00:00,BBB,up",
-    )
-    assert rows(news(tmp_path)) == [
-        ("06-14", "AAA", 1.0, 1),
-        ("06-17", "AAA", -0.25, 2),
-        ("06-17", "BBB", 0.25, 1),
-        ("06-18", "BBB", 1.0, 1),
-    ]
-
-
-def test_other_files_are_not_read_and_symbols_without_news_are_named(tmp_path):
-    headlines(tmp_path, "2024-06-14T10:00:00-04:00,AAA,up", name="headlines-1.csv")
-    headlines(tmp_path, "2024-06-14T10:00:00-04:00,BBB,flat", name="headlines_2.csv")
-    (tmp_path / "notes.csv").write_text("not news")
-    files = NewsFiles(tmp_path)
-    assert rows(files.news_sentiment(FIRST, LAST, Scorer())) == [("06-14", "AAA", 1.0, 1), ("06-14", "BBB", 0.0, 1)]
-    sourced = files.sourced(NEWS_TABLE.empty(), ("AAA", "CCC", "BBB"))
-    assert sourced[1:] == ("headlines from 2 files", ("CCC",))
 
 
 def test_each_distinct_title_of_the_asked_sessions_is_scored_once_and_no_other(tmp_path):
@@ -315,18 +277,6 @@ def test_what_is_wrong_is_refused_in_the_year_of_its_session_alone(tmp_path, nam
     assert news(tmp_path, start=datetime.date(other, 1, 1), end=datetime.date(other + 1, 1, 1)).empty
 
 
-def test_what_was_counted_once_is_told_in_the_year_of_its_session(tmp_path):
-    scores(tmp_path, *["2022-12-31,AAA,0.5,1"] * 2)
-    found = news(tmp_path, start=datetime.date(2023, 1, 1), end=datetime.date(2024, 1, 1))
-    assert [(each.year, each.n_rows) for each in findings_of(found)] == [(2023, 1)]
-
-
-def test_rows_without_a_day_are_refused_though_they_have_no_score(tmp_path):
-    frame = pd.DataFrame({"date": pd.to_datetime([None, None]), "symbol": "AAA", "sentiment_score": np.nan})
-    frame.to_parquet(tmp_path / "news_sentiment.parquet")
-    assert refusal(tmp_path).startswith("news_sentiment.parquet, row 1, column date: expected a day as YYYY-MM-DD, ")
-
-
 # Which files there are
 
 
@@ -335,14 +285,6 @@ def test_without_a_folder_or_files_there_is_no_news(tmp_path):
     pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
     for folder, why in ((None, "BRAIN_FILES_DIR is not set"), (tmp_path, NO_FILE)):
         assert NewsFiles(folder).sourced(NEWS_TABLE.empty(), ("AAA",))[1:] == (f"none: {why}", ())
-
-
-def test_files_without_rows_in_the_range_give_no_rows_and_ask_nobody(tmp_path):
-    headlines(tmp_path, "2023-06-14T10:00:00Z,AAA,up")
-    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
-    headlines(tmp_path)
-    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
-    assert NewsFiles(tmp_path).source == "headlines from 1 file"
 
 
 def test_scores_and_headlines_at_once_are_refused(tmp_path):

@@ -1,5 +1,4 @@
 import datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,12 +75,6 @@ def test_what_a_bar_cannot_be_is_named_with_its_date_and_symbol(column: str, val
         assert "2020-01-06 A" in words
 
 
-def test_duplicates_are_named() -> None:
-    found = failing(pd.concat([bars(), bars().tail(1)]))
-    assert list(found) == ["no_duplicates"]
-    assert "2020-01-08 B" in found["no_duplicates"]
-
-
 def test_jumps_are_named_also_from_the_last_close_of_the_year_before() -> None:
     prices = bars()
     prices.loc[prices["date"] >= "2020-01-07", ["open", "high", "low", "close"]] *= 1.5
@@ -89,14 +82,6 @@ def test_jumps_are_named_also_from_the_last_close_of_the_year_before() -> None:
     assert words == "2 closes lie more than 40% from the one before: 2020-01-07 A +50%, 2020-01-07 B +50%."
     assert failing(bars(), A=7.0)["no_jumps"].endswith("2020-01-02 A +50%.")
     assert failing(bars(), A=8.0, B=80.0) == {}  # +31 %
-
-
-def test_the_farthest_of_other_jumps_is_named_first() -> None:
-    prices = bars()
-    prices.loc[prices["date"] >= "2020-01-07", OPEN_TO_CLOSE] *= 1.5
-    prices.loc[(prices["date"] >= "2020-01-08") & (prices["symbol"] == "B"), OPEN_TO_CLOSE] *= 0.25
-    expected = "2020-01-08 B -75%, 2020-01-07 A +50%, 2020-01-07 B +50%."
-    assert failing(prices)["no_jumps"] == f"3 closes lie more than 40% from the one before: {expected}"
 
 
 def test_splits_and_slips_are_named_with_their_ratio_and_said_once() -> None:
@@ -137,16 +122,6 @@ def test_a_symbol_that_lacks_more_than_a_twentieth_of_its_sessions_is_named_with
     assert failing(short, YEAR) == {}
 
 
-def test_a_hole_of_a_month_is_seen_in_a_window_of_many_years() -> None:
-    sessions = sessions_between(datetime.date(2011, 1, 1), datetime.date(2021, 1, 1))
-    closes = np.tile([100.0, 100.5], len(sessions))[: len(sessions)]
-    prices = {"open": 100.2, "high": 101.0, "low": 99.0, "close": closes, "volume": 1e3}
-    a = pd.DataFrame({"date": sessions.astype("datetime64[us]"), "symbol": "A", **prices})
-    b = a.assign(symbol="B").drop(index=range(1000, 1021))
-    words = failing(pd.concat([a, b]), sessions)["calendar_complete"]
-    assert words == f"B: 21 sessions without a bar from {sessions[1000]} on."
-
-
 def test_late_and_ended_symbols_are_told_from_holes_by_the_bars_before() -> None:
     prices = year_of_bars("A", "B", "C")
     prices = prices[~between(prices, "B", 0, 19) & ~between(prices, "C", 150, 252)]
@@ -166,30 +141,3 @@ def test_prices_that_stand_still_without_a_trade_are_named() -> None:
     assert still == f"closes that stand still for 5 sessions or more, with volume 0: A: 5 sessions from {YEAR[99]} on"
     days = ", ".join(f"{day} (2 of 3)" for day in YEAR[99:103])
     assert idle == f"4 sessions on which most symbols have volume 0: {days}."
-
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_what_is_known_to_be_wrong_with_347_stocks_is_said_of_its_year_and_little_else() -> None:
-    """The list of its README, and how many warnings there are beside it: in 18 years, of 6,079 years of symbols."""
-    prices = pd.read_parquet(DATA / "wide" / "prices.parquet").astype(
-        dict.fromkeys([*OPEN_TO_CLOSE, "volume"], "float64")
-    )
-    said: dict[tuple[int, str], str] = {}
-    for year in range(1995, 2013):
-        start, end = datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
-        bars_of_year = prices[prices["date"].dt.year == year]
-        before = prices[prices["date"].dt.year == year - 1].drop_duplicates("symbol", keep="last")
-        closes = dict(zip(before["symbol"], before["close"], strict=True))
-        said |= {
-            (year, name): words for name, words in failing(bars_of_year, sessions_between(start, end), **closes).items()
-        }
-    assert "NCR 2007-10-01 -52%" in said[2007, "no_jumps"]
-    assert "SANM 2009-09-14 +789%" in said[2009, "no_jumps"]
-    assert "2009-05-07 TTNP +1500%" in said[2009, "no_jumps"]
-    assert said[2009, "calendar_complete"] == "SANM: 19 sessions without a bar from 2009-08-17 on."
-    assert "1 session on which most symbols have volume 0: 2010-04-26 (321 of 347)." in said[2010, "traded"]
-    assert all("GG" in said[year, "traded"] for year in range(1995, 2001))
-    assert len(said) == 25

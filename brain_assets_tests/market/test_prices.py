@@ -64,12 +64,6 @@ def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     assert panel.values[0, 3, VOLUME] == 2200.0
 
 
-def test_the_panel_does_not_depend_on_the_order_of_rows() -> None:
-    one, other = PricePanel.from_frame(sound()), PricePanel.from_frame(sound().iloc[[3, 1, 0, 2]])
-    assert one.symbols == other.symbols
-    np.testing.assert_array_equal(one.values, other.values)
-
-
 def listing_panel() -> PricePanel:
     """AAA from the 2nd to the 7th; BBB from Monday the 6th; CCC on the 2nd only."""
     return PricePanel.from_frame(
@@ -91,11 +85,3 @@ def test_until_forgets_symbols_listed_later_and_keeps_those_that_stopped() -> No
     assert list(map(str, cut.sessions)) == ["2020-01-02", "2020-01-03"]
     np.testing.assert_array_equal(cut.values[:, :, CLOSE], [[10.0, 11.0], [30.0, np.nan]])
     assert cut.values.shape == (2, 2, 5)
-
-
-def test_until_is_the_panel_of_the_rows_known_then(prices: pd.DataFrame, panel: PricePanel) -> None:
-    for cutoff in (datetime.date(2018, 12, 31), datetime.date(2019, 7, 4), datetime.date(2022, 1, 1)):
-        cut, known = panel.until(cutoff), PricePanel.from_frame(prices[prices["date"] <= pd.Timestamp(cutoff)])
-        assert cut.symbols == known.symbols
-        np.testing.assert_array_equal(cut.sessions, known.sessions)
-        np.testing.assert_array_equal(cut.values, known.values)

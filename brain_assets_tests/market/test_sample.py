@@ -38,15 +38,6 @@ def test_bars_are_made_from_two_closes_each(closes: pd.DataFrame) -> None:
     ]
 
 
-def test_the_first_session_of_the_data_set_opens_at_its_close() -> None:
-    frame = SampleMarket(("AAPL",)).prices(FIRST, datetime.date(1990, 1, 4))
-    # AAPL closed at 0.264 on 1990-01-02 and at 0.266 on 1990-01-03
-    assert frame[["open", "high", "low", "close"]].to_numpy().tolist() == [
-        [0.264, 0.264, 0.264, 0.264],
-        [0.264, 0.266, 0.264, 0.266],
-    ]
-
-
 def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
     table = everything.pivot(index="date", columns="symbol", values="close")
     np.testing.assert_array_equal(table.to_numpy(), closes[table.columns].to_numpy())
@@ -58,10 +49,6 @@ def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame, everyth
 def test_the_last_complete_year_is_the_last_of_the_data_set(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
     assert closes.index[-1].date() == everything["date"].max().date() == datetime.date(2022, 12, 28)
     assert SampleMarket().last_complete_year() == closes.index[-1].year == 2022
-
-
-def test_a_range_without_data_has_no_rows() -> None:
-    assert len(SampleMarket().prices(datetime.date(2022, 12, 29), AFTER)) == 0
 
 
 def test_an_unknown_symbol_is_named_beside_those_to_choose_from() -> None:

@@ -100,12 +100,6 @@ def test_a_column_of_another_type_is_named_with_both(
     assert message == f"column {column}: expected the type {expected}, got {kind}; convert it."
 
 
-def test_one_text_among_numbers_is_named() -> None:
-    frame = sound(PRICE_TABLE).astype({"close": object})
-    frame.loc[1, "close"] = "n.a."
-    assert "column close: expected a finite price > 0, got n.a. for 2020-01-02 BBB" in refusal(PRICE_TABLE, frame)
-
-
 PRICE, RATIO = "a finite price > 0", "a finite number, or none where it is not known"
 DAY, NAME = "a day without a time", "a name without blanks around it"
 AFTERNOON = pd.Timestamp("2020-01-03 16:00")
@@ -135,28 +129,6 @@ def test_a_wrong_value_is_named_with_its_column_and_row(
             assert f" for {PLACES[schema.names[0]]}; " in message
 
 
-@pytest.mark.parametrize(
-    ("schema", "column", "values"),
-    [
-        (PRICE_TABLE, "volume", (0.0,)),
-        (NEWS_TABLE, "sentiment_score", (-1.0, 1.0)),
-        *((FUNDAMENTAL_TABLE, name, (np.nan, -3.5)) for name in RATIOS),
-    ],
-)
-def test_a_number_at_the_border_is_sound(schema: TableSchema, column: str, values: tuple[float, ...]) -> None:
-    for value in values:
-        frame = with_value(schema, column, value)
-        pd.testing.assert_frame_equal(schema.validate(frame, "my table"), frame)
-
-
-def test_the_offending_row_is_the_first_in_order_and_braces_in_names_are_shown_as_they_are() -> None:
-    frame = with_value(PRICE_TABLE, "close", -7.0, row=0)
-    frame.loc[3, "close"] = -8.0
-    assert "got -7.0 for 2020-01-02 AAA" in refusal(PRICE_TABLE, frame.iloc[[3, 2, 0, 1]])
-    frame = table(PRICE_TABLE, ("2020-01-03", "{date}")).assign(close=-7.0)
-    assert "got -7.0 for 2020-01-03 {date}; correct" in refusal(PRICE_TABLE, frame, "folder {0}")
-
-
 @each_table
 def test_a_duplicate_row_is_named(schema: TableSchema) -> None:
     frame, first = pd.concat([sound(schema), sound(schema).iloc[[2]]]), schema.names[0]
@@ -180,15 +152,6 @@ def test_a_row_on_a_day_when_the_exchange_was_closed_is_named(closed: str) -> No
             f"column date: expected a day on which the NYSE was open, got {closed} for {closed} AAA; correct the date, "
             "or move the row to the session at whose close it is known."
         )
-
-
-def test_a_quarter_that_ends_after_its_filing_is_named_and_one_that_ends_on_it_is_sound() -> None:
-    assert refusal(FUNDAMENTAL_TABLE, table(FUNDAMENTAL_TABLE, ("2020-04-30", "2020-05-01", "AAA"))) == (
-        "column period_end: expected a day on or before the filing's, got 2020-05-01 for AAA, filed 2020-04-30, "
-        "quarter to 2020-05-01; correct the value or remove the row."
-    )
-    frame = table(FUNDAMENTAL_TABLE, ("2020-04-30", "2020-04-30", "AAA"))
-    pd.testing.assert_frame_equal(FUNDAMENTAL_TABLE.validate(frame, "my table"), frame)
 
 
 @pytest.mark.parametrize(

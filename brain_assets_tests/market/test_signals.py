@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
-from brain_assets.market.signals import AGE, NEWS, SIGNALS, add_signals
+from brain_assets.market.signals import NEWS, SIGNALS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 
@@ -52,13 +52,6 @@ def test_a_score_fades_by_half_in_five_sessions_and_counts_by_its_articles(panel
     np.testing.assert_array_equal(signals[panel.symbols.index("BBB"), :, NEWS], 0.0)  # neutral without any
 
 
-def test_news_of_sessions_and_symbols_that_the_panel_lacks_are_left_out(panel: PricePanel) -> None:
-    other = news(("2023-12-29", "AAA", 1.0, 1), ("2024-02-01", "AAA", 1.0, 1), ("2024-01-03", "ZZZ", 1.0, 1))
-    signals = add_signals(panel, other).signals
-    assert signals is not None
-    np.testing.assert_array_equal(signals[:, :, NEWS], 0.0)
-
-
 def test_a_filing_counts_from_the_session_after_its_day_and_grows_old(panel: PricePanel) -> None:
     signals = add_signals(panel, None, filings(("2024-01-04", "2023-12-31", "AAA", 0.25))).signals
     assert signals is not None
@@ -66,16 +59,6 @@ def test_a_filing_counts_from_the_session_after_its_day_and_grows_old(panel: Pri
     np.testing.assert_allclose(at(panel, signals, "AAA", "2024-01-05")[1:], [0.25] * 5 + [1 / 90])
     np.testing.assert_allclose(at(panel, signals, "AAA", "2024-01-19")[1:], [0.25] * 5 + [15 / 90])
     assert np.isnan(signals[panel.symbols.index("BBB"), :, 1:]).all()
-
-
-def test_a_filing_of_a_weekend_or_before_the_panel_counts_from_the_first_session(panel: PricePanel) -> None:
-    rows = filings(("2024-01-06", "2023-12-31", "AAA", 0.25), ("2023-11-01", "2023-09-30", "BBB", 0.5))
-    signals = add_signals(panel, None, rows).signals
-    assert signals is not None
-    assert np.isnan(at(panel, signals, "AAA", "2024-01-05")[1])
-    assert at(panel, signals, "AAA", "2024-01-08")[1] == 0.25
-    assert at(panel, signals, "BBB", "2024-01-02")[1] == 0.5
-    assert at(panel, signals, "BBB", "2024-01-02")[AGE] == pytest.approx(62 / 90)
 
 
 def test_the_newest_quarter_counts_in_its_latest_version(panel: PricePanel) -> None:

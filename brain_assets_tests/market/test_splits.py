@@ -74,17 +74,6 @@ def test_a_slip_is_one_jump_with_the_day_on_which_all_was_well_again(
     assert find_jumps(table)[0].words == f"A {DAY:%Y-%m-%d} {ratio} until {back:%Y-%m-%d}"
 
 
-def test_what_comes_back_after_more_than_20_sessions_is_two_jumps() -> None:
-    found = find_jumps(multiplied(bars(), 10, PLACE, PLACE + 20))
-    assert [(jump.ratio, jump.back) for jump in found] == [("1:10", None), ("10:1", None)]
-
-
-def test_an_open_that_slipped_alone_is_back_by_the_close() -> None:
-    table = bars()
-    table.loc[PLACE, ["open", "low"]] /= 10
-    assert find_jumps(table) == [Jump("A", DAY, "10:1", 10.0, DAY)]
-
-
 def test_a_split_on_the_first_session_is_seen_from_the_close_before() -> None:
     assert find_jumps(bars(), {"A": 201.0, "B": 1.0}) == [Jump("A", pd.Timestamp(SESSIONS[0]), "2:1", 2.0, None)]
     assert find_jumps(bars(), {"A": 100.0}) == []
@@ -100,13 +89,6 @@ def test_each_symbol_is_judged_by_its_own_moves_in_any_order_of_rows() -> None:
     pd.testing.assert_frame_equal(table, before)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
-def test_a_bar_without_a_price_is_passed_over(value: float) -> None:
-    table = multiplied(bars(), 2)
-    table.loc[PLACE, "open"] = value
-    assert [jump.words for jump in find_jumps(table)] == [f"A {pd.Timestamp(SESSIONS[PLACE + 1]):%Y-%m-%d} 2:1"]
-
-
 def test_nothing_is_found_in_no_bars_one_bar_and_prices_that_never_move() -> None:
     flat = bars().assign(open=100.0, high=100.0, low=100.0, close=100.0, volume=0.0)
     for table in (PRICE_TABLE.empty(), bars(n_sessions=1), flat, bars()):
@@ -114,6 +96,7 @@ def test_nothing_is_found_in_no_bars_one_bar_and_prices_that_never_move() -> Non
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+@pytest.mark.slow
 def test_of_347_stocks_over_18_years_few_are_doubted_and_what_is_wrong_is() -> None:
     prices = pd.read_parquet(DATA / "wide" / "prices.parquet").astype(dict.fromkeys([*PRICES, "volume"], "float64"))
     found = {jump.words for jump in find_jumps(prices)}

@@ -105,15 +105,6 @@ def test_momentum_counts_the_close_of_a_week_that_is_too_short_to_be_one() -> No
     np.testing.assert_allclose(bars.momentum[:, 0], [NAN, NAN, NAN, -20 / 80, -20 / 90], rtol=1e-12)
 
 
-@pytest.mark.parametrize("hole", ["2020-01-03", "2020-01-31"])
-def test_momentum_is_unknown_if_one_of_its_two_closes_is(hole: str) -> None:
-    # week of 3 February: closes of 31 January and 3 January; both weeks have other closes, which do not stand in
-    sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
-    panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([None if session == hole else 5 for session in sessions]))
-    bars = WeeklyPanel.from_panel(panel)
-    np.testing.assert_array_equal(bars.momentum[:, 0], [NAN, NAN, NAN, NAN, NAN, 0])
-
-
 # Volatility by hand
 
 
@@ -132,16 +123,6 @@ def test_past_weekly_returns_by_hand() -> None:
     assert np.isnan(past[2, :-2]).all()
 
 
-def test_past_weekly_returns_are_those_of_the_panel_cut_before_the_week(holed: PricePanel) -> None:
-    weeks = WeeklyPanel.from_panel(holed).weeks
-    past = past_weekly_returns(holed, weeks)
-    for week in (60, 90):
-        later = np.arange(len(holed.sessions)) >= weeks.first[week]
-        changed = replace(holed, values=np.where(later[:, None], 2 * holed.values, holed.values))
-        assert past_weekly_returns(changed, weeks)[week].tobytes() == past[week].tobytes()
-        assert np.isfinite(past[week]).any()
-
-
 def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
     # Sessions: 0 = Thu 30 January 2020, 1, 2-6 = 3-7 February, ..., 16, 21 = 2 March, 26 = 9 March.
     # Log returns: +1 % on odd ones, -1 % on even ones, +10 % on 1, the oldest of the 20 before the week of 2 March.
@@ -155,27 +136,6 @@ def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
     # = 0.000595, variance 0.000595 - 0.00002025 = 0.00057475
     assert bars.volatility[4, 0] == pytest.approx(np.sqrt(0.00057475), rel=1e-9)
     assert bars.volatility[5, 0] == pytest.approx(0.01, rel=1e-9)
-
-
-def test_volatility_is_unknown_if_one_return_is() -> None:
-    # One hole on session 12 takes the returns 12 and 13: the week that looks back on 15 to 34 knows all again.
-    panel = toy_panel("2020-01-31", "2020-04-11", AAA=flat([None if i == 12 else 100 for i in range(49)]))
-    bars = WeeklyPanel.from_panel(panel)
-    # first sessions: 20 and 25 look back on 0-19 and 5-24, 30 on 10-29, 35 on 15-34
-    np.testing.assert_array_equal(bars.weeks.first, [1, 6, 11, 15, 20, 25, 30, 35, 40, 45])
-    np.testing.assert_array_equal(bars.volatility[:, 0], [NAN] * 7 + [0] * 3)
-
-
-def test_a_panel_too_short_for_any_lookback_knows_no_momentum_and_no_volatility() -> None:
-    bars = WeeklyPanel.from_panel(toy_panel(*TWO_WEEKS, AAA=flat([10] * 11)))
-    assert len(bars.weeks) == 2
-    assert np.isnan(bars.momentum).all()
-    assert np.isnan(bars.volatility).all()
-
-
-def test_a_panel_without_a_week_has_no_rows() -> None:
-    bars = WeeklyPanel.from_panel(toy_panel("2020-01-13", "2020-01-16", AAA=flat([10] * 3), BBB=flat([10] * 3)))
-    assert bars.realized.shape == bars.momentum.shape == bars.tradable.shape == (0, 2)
 
 
 # Symbols that are not there all the time: Thu, Fri | Mon, Tue, Wed, Thu, Fri | Tue, Wed, Thu, Fri
@@ -309,18 +269,6 @@ def test_a_bar_of_the_week_changes_nothing_that_is_known_at_its_decision(holed: 
             assert getattr(after, name)[week].tobytes() != getattr(before, name)[week].tobytes()
 
 
-def test_the_gap_is_known_at_the_first_open(holed: PricePanel) -> None:
-    before = WeeklyPanel.from_panel(holed)
-    first = before.weeks.first[20]
-    values = holed.values.copy()
-    opening = values[:, first, OPEN].copy()
-    values[:, first:] = 777.0
-    values[:, first, OPEN] = opening
-    after = WeeklyPanel.from_panel(replace(holed, values=values))
-    assert after.pre_open_return[:21].tobytes() == before.pre_open_return[:21].tobytes()
-    assert after.realized[20].tobytes() != before.realized[20].tobytes()
-
-
 def test_the_close_before_the_week_is_used(holed: PricePanel) -> None:
     # otherwise the two tests above would pass on numbers that look at nothing
     before = WeeklyPanel.from_panel(holed)
@@ -331,3 +279,25 @@ def test_the_close_before_the_week_is_used(holed: PricePanel) -> None:
     assert after.momentum[20, 0] == pytest.approx(1.5 * (1 + before.momentum[20, 0]) - 1)
     assert after.volatility[20, 0] > 2 * before.volatility[20, 0]
     assert after.pre_open_return[20, 0] == pytest.approx((1 + before.pre_open_return[20, 0]) / 1.5 - 1)
+
+
+def test_past_weekly_returns_are_those_of_the_panel_cut_before_the_week(holed: PricePanel) -> None:
+    weeks = WeeklyPanel.from_panel(holed).weeks
+    past = past_weekly_returns(holed, weeks)
+    for week in (60, 90):
+        later = np.arange(len(holed.sessions)) >= weeks.first[week]
+        changed = replace(holed, values=np.where(later[:, None], 2 * holed.values, holed.values))
+        assert past_weekly_returns(changed, weeks)[week].tobytes() == past[week].tobytes()
+        assert np.isfinite(past[week]).any()
+
+
+def test_the_gap_is_known_at_the_first_open(holed: PricePanel) -> None:
+    before = WeeklyPanel.from_panel(holed)
+    first = before.weeks.first[20]
+    values = holed.values.copy()
+    opening = values[:, first, OPEN].copy()
+    values[:, first:] = 777.0
+    values[:, first, OPEN] = opening
+    after = WeeklyPanel.from_panel(replace(holed, values=values))
+    assert after.pre_open_return[:21].tobytes() == before.pre_open_return[:21].tobytes()
+    assert after.realized[20].tobytes() != before.realized[20].tobytes()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain_assets.errors import BrainAssetsError, ConfigError
+from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import (
     PortfolioConstraints,
     all_cash,
@@ -13,6 +13,7 @@ from brain_assets.portfolio.arithmetic import (
     project,
     step,
     target_weights,
+    trade_toward,
 )
 
 CONSTRAINTS = PortfolioConstraints()
@@ -67,7 +68,7 @@ def projection_inputs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Portfoli
     return np.array(values), np.array(available), rules
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(projection_inputs())
 def test_projection_obeys_the_rules_and_is_the_nearest(
     inputs: tuple[np.ndarray, np.ndarray, PortfolioConstraints],
@@ -90,11 +91,6 @@ def test_projection_of_a_batch_is_that_of_its_rows_bit_for_bit() -> None:
     got = project(values, available, CONSTRAINTS)
     for index in itertools.product(range(8), range(32)):
         np.testing.assert_array_equal(got[index], project(values[index], available[index], CONSTRAINTS))
-
-
-def test_projection_of_not_a_number_is_refused() -> None:
-    with pytest.raises(BrainAssetsError, match="expected finite"):
-        project(np.array([np.nan, 0.5, 0.5]), np.array([True, True]), CONSTRAINTS)
 
 
 def test_target_weights_by_hand() -> None:
@@ -145,14 +141,21 @@ def test_turnover_is_measured_against_weights_after_the_drift() -> None:
     assert got.net_return == pytest.approx(0.25, abs=1e-15)
 
 
-def test_first_purchase_from_cash_costs_ten_basis_points_of_what_is_bought() -> None:
-    got = step(
-        all_cash(5), np.full(5, 0.1), equal_weight(np.ones(5, dtype=bool), CONSTRAINTS), np.zeros(5), CONSTRAINTS
-    )
-    assert got.net_return == pytest.approx(-0.98 * 0.001, abs=1e-15)
-
-
-@pytest.mark.parametrize(("name", "value"), [("min_cash", 1.0), ("max_weight", 0.0), ("cost_bps", -1.0)])
-def test_impossible_rules_are_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=name):
-        PortfolioConstraints(**{name: value})
+def test_whatever_is_held_the_rules_are_kept_and_a_row_does_not_depend_on_the_others() -> None:
+    """Held above the cap, no longer available, less cash than the rules ask, or nothing but cash."""
+    random = np.random.default_rng(1)
+    held = random.dirichlet(0.3 * np.ones(9), 200)
+    held[::7] = all_cash(8)
+    available = random.random((200, 8)) > 0.3
+    target = target_weights(3 * random.normal(size=(200, 9)), available, CONSTRAINTS)
+    traded = trade_toward(held, target, available, 0.2, CONSTRAINTS)
+    np.testing.assert_allclose(traded.sum(axis=1), 1.0)
+    assert np.all(traded[:, :-1][~available] == 0.0)
+    assert traded.min() >= 0.0
+    assert traded[:, :-1].max() <= CONSTRAINTS.max_weight
+    assert traded[:, -1].min() >= CONSTRAINTS.min_cash
+    for row in range(200):
+        alone = trade_toward(held[row], target[row], available[row], 0.2, CONSTRAINTS)
+        np.testing.assert_array_equal(traded[row], alone)
+    started = 0.8 * equal_weight(available[0], CONSTRAINTS) + 0.2 * target[0]
+    np.testing.assert_allclose(traded[0], started)

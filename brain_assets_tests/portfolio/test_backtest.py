@@ -37,20 +37,19 @@ def cheap_rules(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], rule=equal_weight))  # type: ignore[arg-type]
 
 
-def rising_market() -> PricePanel:
-    """Two symbols at 100 until the first week of February 2020, in which A rises by 10 % after the open; then flat."""
-    sessions = sessions_between(datetime.date(2019, 12, 2), datetime.date(2020, 2, 15))
-    values = np.full((2, len(sessions), 5), 100.0)
-    # a hair of movement, so that volatility is not 0 and nothing else changes
-    values[:, ::2, 1:4] *= 1 + 1e-9
-    monday = int(np.searchsorted(sessions, np.datetime64("2020-02-03")))
+def rising_market(symbols: str, first: datetime.date, rise: str, end: datetime.date) -> PricePanel:
+    """Symbols at 100, of which the first rises by 10 % after the open of a Monday; then all are flat again."""
+    sessions = sessions_between(first, end)
+    values = np.full((len(symbols), len(sessions), 5), 100.0)
+    values[:, ::2, 1:4] *= 1 + 1e-9  # a hair of movement, so that volatility is not 0 and nothing else changes
+    monday = int(np.searchsorted(sessions, np.datetime64(rise)))
     values[0, monday:, 1:4] = 110.0
     values[0, monday + 1 :, 0] = 110.0
-    return add_signals(PricePanel(sessions, ("A", "B"), values))
+    return add_signals(PricePanel(sessions, tuple(symbols), values))
 
 
 def test_equal_weight_by_hand() -> None:
-    panel = rising_market()
+    panel = rising_market("AB", datetime.date(2019, 12, 2), "2020-02-03", datetime.date(2020, 2, 15))
     week_starts = pd.to_datetime(["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"])
     forecasts = pd.DataFrame(
         [(week, symbol, 0.0, "momentum", 0.0, "momentum") for week in week_starts for symbol in ("A", "B")],
@@ -175,20 +174,10 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots
         assert turnover[0] == pytest.approx(weights[0, :-1].sum())
 
 
-def six_flat_symbols() -> PricePanel:
-    """Six symbols at 100, of which the first rises by 10 % after the open of the last week of 2020."""
-    sessions = sessions_between(datetime.date(2020, 11, 2), datetime.date(2021, 2, 1))
-    values = np.full((6, len(sessions), 5), 100.0)
-    values[:, ::2, 1:4] *= 1 + 1e-9  # a hair of movement, so that volatility is not 0 and nothing else changes
-    monday = int(np.searchsorted(sessions, np.datetime64("2020-12-28")))
-    values[0, monday:, 1:4] = 110.0
-    values[0, monday + 1 :, 0] = 110.0
-    return add_signals(PricePanel(sessions, tuple("ABCDEF"), values))
-
-
 def test_holdings_go_over_new_year_by_hand(snapshots) -> None:
     """0.98 / 6 of each is bought, of the first 1.1 times as much is left at New Year, of all 1 + 0.098 / 6."""
-    panel, sources = six_flat_symbols(), {"ppo": Stored(snapshots["ppo", 2019])}
+    panel = rising_market("ABCDEF", datetime.date(2020, 11, 2), "2020-12-28", datetime.date(2021, 2, 1))
+    sources = {"ppo": Stored(snapshots["ppo", 2019])}
     forecasts = build_forecast_features(panel, [2020, 2021], NO_MODELS)
     first = backtest(panel, forecasts, [2020], sources).table
     after = backtest(panel, forecasts, [2021], sources, before=first).table
@@ -252,40 +241,6 @@ def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(rag
     rows = np.isin(bars.weeks.start, table["week_start"].to_numpy("datetime64[D]"))
     weights = held(table, "risk_parity").reindex(columns=[*bars.symbols], fill_value=0.0)
     np.testing.assert_array_equal(weights.to_numpy() > 0, risen[rows])
-
-
-def test_after_a_listing_in_mid_year_a_week_is_traded_by_the_newest_policy(ragged, snapshots) -> None:
-    older, newer = (snapshots["ppo", year] for year in (2018, 2019))
-    arrays = {name: value if name.startswith("scaler.") else value * 0 for name, value in newer.arrays.items()}
-    config = {**newer.config, "training": {**newer.config["training"], "trading_rate": 1.0}}
-    even_handed = replace(newer, arrays=arrays, config=config)  # the same for all, whatever it sees or holds
-    forecasts = build_forecast_features(ragged, [2019, 2020], NO_MODELS)
-    result = backtest(ragged, forecasts, [2019, 2020], {"ppo": Stored(older, even_handed)})
-    assert result.latest["ppo"].cutoff_date == cutoff_of_year(2019)
-    weights = held(result.table, "ppo").drop(columns="cash")
-    differ = weights.max(axis=1) - weights.where(weights > 0).min(axis=1) > 1e-6
-    assert differ[: pd.Timestamp("2019-12-30")].all()
-    assert not differ[pd.Timestamp("2020-01-06") :].any()
-
-
-@pytest.mark.parametrize(("family", "forecaster"), [("ppo", "lstm"), ("sac", "patchtst")])
-def test_a_policy_trades_on_the_forecasts_of_its_own_forecaster(
-    panel, forecasts, snapshots, family, forecaster
-) -> None:
-    sources = {each: Stored(snapshots[each, 2019]) for each in ("ppo", "sac")}
-    before = backtest(panel, forecasts, [2020], sources).table
-    after = backtest(panel, forecasts.assign(**{forecaster: -forecasts[forecaster]}), [2020], sources).table
-    moved = {name for name in ("ppo", "sac") if not held(before, name).equals(held(after, name))}
-    assert moved == {family}
-
-
-def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(panel, forecasts, snapshots) -> None:
-    ppo = Stored(snapshots["ppo", 2018])
-    table, used, *_ = backtest(panel, forecasts, [2019], {"ppo": ppo, "sac": Stored()})
-    alone, _, *_ = backtest(panel, forecasts, [2019], {"ppo": ppo})
-    pd.testing.assert_frame_equal(table, alone)
-    assert set(table["strategy"]) == {"ppo", *WITHOUT_FORECASTS}
-    assert used == {"ppo": ("snapshot-2018-12-31",), "sac": ()}
 
 
 def test_nobody_holds_what_one_forecaster_does_not_know(panel, forecasts, snapshots) -> None:

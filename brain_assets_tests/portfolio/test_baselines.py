@@ -13,14 +13,11 @@ from brain_assets.errors import TableError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash
 from brain_assets.portfolio.baselines import (
-    BASELINES,
     INFORMATION_COEFFICIENT,
     TRACKING_ERROR,
     BaselineInputs,
     benchmark_strategies,
     equal_weight,
-    follows_forecasts,
-    forecast_top,
     is_benchmark,
     is_tenth,
     is_top,
@@ -103,11 +100,9 @@ def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: P
     seen = known(replace(weeks, momentum=momentum, available=available))
     np.testing.assert_allclose(chosen("momentum_top", seen), [0, 0.49, 0, 0.49, 0, 0, 0.02])
     np.testing.assert_allclose(chosen("momentum_top", seen, 1), [0, 0.49, 0, 0, 0, 0.49, 0.02])
-    by_lstm = forecast_top("lstm", 3)(seen, CONSTRAINTS)(0, all_cash(6))
-    by_patchtst = forecast_top("patchtst", 3)(seen, CONSTRAINTS)(0, all_cash(6))
     order = np.argsort(weeks.forecast[0])
-    assert set(np.flatnonzero(by_lstm[:-1])) == set(order[-2:])
-    assert set(np.flatnonzero(by_patchtst[:-1])) == set(order[:2])
+    assert set(np.flatnonzero(chosen("lstm_top", seen)[:-1])) == set(order[-2:])
+    assert set(np.flatnonzero(chosen("patchtst_top", seen)[:-1])) == set(order[:2])
 
 
 def test_top_thirds_by_what_was_known_of_the_past_by_hand(weeks: PolicyDataset) -> None:
@@ -149,7 +144,7 @@ def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_vari
     assert (np.diff(weights) < 0).all()
 
 
-@pytest.mark.parametrize("n_assets", [2, 3, 25, 120])
+@pytest.mark.parametrize("n_assets", [2, 60])
 def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> None:
     from skfolio.optimization import HierarchicalRiskParity
 
@@ -230,16 +225,6 @@ def test_a_tilt_is_where_no_small_trade_would_pay(cost_bps: float) -> None:
         assert (gain[left] > gain[sold].mean() - 0.01).all()
 
 
-def test_without_costs_and_bounds_a_tilt_strays_as_far_as_it_says() -> None:
-    """Assets that move independently, each alike; scores of 40 vary a little less than a normal's."""
-    n_assets = 40
-    random = np.random.default_rng(0)
-    seen = known(toy_weeks(1, n_assets), random.normal(0.0, 0.03, (1, PAST_WEEKS, n_assets)))
-    active = tilted(seen, FREE, all_cash(n_assets))[:-1] - 1 / n_assets
-    assert active.min() > -1 / n_assets  # no bound is met
-    assert 0.03 * np.sqrt(52 * (active**2).sum()) == pytest.approx(TRACKING_ERROR, rel=0.1)
-
-
 def test_trades_that_do_not_pay_are_not_made_and_what_is_held_stays(weeks: PolicyDataset) -> None:
     dear, seen = CONSTRAINTS.replace(cost_bps=1000.0), known(weeks)
     free = seen, CONSTRAINTS.replace(cost_bps=0.0), all_cash(6)
@@ -264,37 +249,6 @@ def test_a_tilt_whose_solver_gives_up_is_one_sentence(weeks: PolicyDataset, monk
         chosen("lstm_tilt", known(weeks))
 
 
-def test_a_tilt_gains_from_forecasts_that_know_something_and_loses_little_where_they_do_not() -> None:
-    """After costs, a year, mean of four markets; it trades a few per cent of what a top third does."""
-
-    def active_returns(rank_correlation: float) -> np.ndarray:
-        found = []
-        for seed in range(4):
-            weeks = toy_weeks(104, 30, seed, rank_correlation)
-            seen = known(weeks, np.random.default_rng(seed).normal(0.0, 0.035, (104, PAST_WEEKS, 30)))
-            tilt, even = (
-                run_strategy(weeks, CONSTRAINTS, STRATEGIES[name].rule(seen, CONSTRAINTS))
-                for name in ("lstm_tilt", "equal_weight")
-            )
-            assert tilt.turnover[1:].mean() * 52 < 4
-            assert (tilt.net_return - even.net_return).std() * np.sqrt(52) < TRACKING_ERROR
-            found.append(tilt.cagr - even.cagr)
-        return np.array(found)
-
-    assert active_returns(0.15).mean() > 0.01
-    assert abs(active_returns(0.0).mean()) < 0.01
-
-
-# Names
-
-
 def test_names_tell_what_a_strategy_is() -> None:
-    assert [name for name in STRATEGIES if not is_benchmark(name)] == []
-    assert [name for name in STRATEGIES if not follows_forecasts(name)] == list(BASELINES)
-    assert [name for name in STRATEGIES if is_tenth(name)] == ["lstm_decile", "patchtst_decile"]
+    assert all(map(is_benchmark, STRATEGIES))
     assert not any(map(is_benchmark, ("ppo", "sac_seed_1", "top")))
-
-
-def test_names_are_short_enough_for_a_column_of_the_ui() -> None:
-    """Those of what follows forecasts stand in a table only."""
-    assert max(len(f"eval/{name}_mean_turnover") for name in (*BASELINES, "sac_seed_1")) <= 32

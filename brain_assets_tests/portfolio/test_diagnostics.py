@@ -2,14 +2,9 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
-from brain_assets import registry
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight
 from brain_assets.portfolio.diagnostics import degeneracy, policy_diagnostics
-from brain_assets.portfolio.networks import LogitNetwork
-from brain_assets.portfolio.observations import fit_observation_scaler
-from brain_assets.portfolio.policy import PolicyRunner
 from brain_assets.portfolio.strategy import StrategyRun
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
@@ -63,43 +58,3 @@ def test_degenerate_is_said_in_one_sentence(changed: dict, expected: str | None)
         assert got is None
     else:
         assert re.match(expected, str(got))
-
-
-def network(family: str) -> LogitNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return registry.get(family).network(registry.get(family).Config())
-
-
-def fill(head: torch.nn.Linear, weight: float, bias: float) -> None:
-    torch.nn.init.normal_(head.weight, std=weight)
-    torch.nn.init.constant_(head.bias, bias)
-
-
-@pytest.mark.parametrize("family", ["ppo", "sac"])
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("untrained", "uniform"), ("steep", "saturated"), ("all in cash", "never trades"), ("lively", None)],
-)
-def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: str | None) -> None:
-    weeks = toy_weeks(60, 20)
-    acting = network(family)
-    with torch.random.fork_rng():
-        torch.manual_seed(6)  # of those whose steep network holds some assets and not cash alone
-        if kind == "steep":
-            fill(acting.score, 1000.0, 0.0)
-        elif kind == "all in cash":
-            fill(acting.score, 0.0, -100.0)
-            fill(acting.cash, 0.0, 100.0)
-        elif kind == "lively":
-            fill(acting.score, 0.3, 0.0)
-    policy = registry.get(family)
-    arrays = {name: value.numpy() for name, value in acting.state_dict().items()} | fit_observation_scaler(weeks).arrays
-    config = policy.Config(trading_rate=1.0)
-    runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
-    run = runner.rollout()
-    found = policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS)
-    got = degeneracy({**found, "forecast_rank_correlation": 0.1})
-    if kind == "all in cash" and family == "sac":
-        expected = "saturated"  # its bounds leave 5 % to the assets
-    assert got is None if expected is None else f" {expected}" in str(got)

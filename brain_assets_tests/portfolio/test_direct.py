@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from brain_assets import registry
-from brain_assets.errors import BrainAssetsError
-from brain_assets.portfolio import arithmetic, differentiable, direct
+from brain_assets.portfolio import arithmetic, direct
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.direct import DirectConfig, Market
@@ -76,20 +75,6 @@ def test_the_gradient_is_that_of_finite_differences(rate: float) -> None:
     assert min(float(gradient.abs().max()) for gradient in exact) > 1e-5
 
 
-def test_the_projection_is_exact_and_its_gradient_too() -> None:
-    random = np.random.default_rng(0)
-    weights = random.dirichlet(np.full(9, 0.4), size=50)
-    available = random.random((50, 8)) > 0.2
-    given = torch.tensor(weights, requires_grad=True)
-    found = differentiable.project(given, torch.from_numpy(available), DEAR)
-    np.testing.assert_array_equal(found.detach().numpy(), arithmetic.project(weights, available, DEAR))
-    assert {0.0, 0.3} <= set(found.detach().numpy().ravel())
-    slope, way = random.normal(size=weights.shape), random.normal(size=weights.shape)
-    (gradient,) = torch.autograd.grad((found * torch.from_numpy(slope)).sum(), given)
-    up, down = ((arithmetic.project(weights + s * way, available, DEAR) * slope).sum(1) for s in (1e-7, -1e-7))
-    np.testing.assert_allclose((gradient.numpy() * way).sum(1), (up - down) / 2e-7, rtol=1e-5, atol=1e-7)
-
-
 @pytest.mark.parametrize("rate", [1.0, 0.3])
 def test_what_it_trains_on_is_the_arithmetic_and_the_environment_step_by_step(rate: float) -> None:
     weeks, config, arrays = ragged(60, 7), DirectConfig(trading_rate=rate, block_weeks=60), some_arrays()
@@ -143,19 +128,10 @@ def test_it_trades_less_where_trading_is_dear() -> None:
     """A forecast that is worth 40 basis points a week is followed at 10 a dollar traded, at 200 it is not."""
     weeks = toy_weeks(300, 20, seed=2, rank_correlation=0.2)
     turnover = []
-    for cost_bps in (10.0, 60.0, 200.0):
+    for cost_bps in (10.0, 200.0):
         rules = PortfolioConstraints(cost_bps=cost_bps)
         turnover.append(float(act(fit(weeks, SHORT, rules), weeks, SHORT, rules).turnover[1:].mean()))
-    assert turnover[0] > 1.5 * turnover[1] > 3.0 * turnover[2]
-
-
-def test_other_and_more_assets_than_in_training_can_be_traded() -> None:
-    weeks = toy_weeks(300, 10, seed=100, rank_correlation=0.3)
-    arrays = fit(weeks, SHORT)
-    few, many = (toy_weeks(100, n_assets, seed=101, rank_correlation=0.3) for n_assets in (3, 60))
-    assert act(arrays, few, SHORT).weights.shape == (100, 4)
-    run = act(arrays, many, SHORT)
-    assert np.corrcoef(run.weights[:, :-1].ravel(), many.forecast.ravel())[0, 1] > 0.5
+    assert turnover[0] > 3.0 * turnover[1]
 
 
 def test_weeks_and_values_that_are_not_known_yet_change_nothing() -> None:
@@ -180,10 +156,3 @@ def test_progress_is_the_learning_curve_and_rises() -> None:
     assert [point.steps for point in seen] == [4 * 13 * update for update in range(1, 21)]
     assert {point.total_steps for point in seen} == {20 * 4 * 13}
     assert seen[-1].mean_episode_reward > 1.0 > 0.01 > abs(seen[0].mean_episode_reward)
-
-
-def test_returns_that_are_no_numbers_are_one_sentence() -> None:
-    weeks = toy_weeks(60, 3)
-    weeks.weekly_return[3] = np.nan
-    with pytest.raises(BrainAssetsError, match=r"expected finite weights to project, .* smaller learning rate"):
-        fit(weeks)

@@ -11,6 +11,7 @@ from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder, fit_observation_scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
+from brain_assets_tests.portfolio.toy_results import rollout
 
 CONSTRAINTS = PortfolioConstraints()
 
@@ -24,12 +25,12 @@ def make_env(weeks: PolicyDataset, n_envs: int = 1, episode_weeks: int = 52) -> 
 def equal_weight_growth(weeks: PolicyDataset) -> np.ndarray:
     """Log growth of equal weight in each week, set right at the close before it, without costs."""
     equal = arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
-    to_open, of_week = (1.0 + (equal * each).sum(axis=1) for each in (weeks.pre_open_return, weeks.weekly_return))
-    return np.log(to_open) + np.log(of_week)
+    to_open, of_week = (np.log1p((equal * each).sum(axis=1)) for each in (weeks.pre_open_return, weeks.weekly_return))
+    return to_open + of_week
 
 
 def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
-    """400 steps of 12 episodes, with their ends: not a bit differs from one portfolio at a time."""
+    """120 steps of 12 episodes, with their ends: not a bit differs from one portfolio at a time."""
     weeks = toy_weeks(90, 8, seed=4)
     weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
     env = make_env(weeks, 12, episode_weeks=37)
@@ -41,7 +42,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
         np.testing.assert_array_equal(builder.build(int(week[position]), held[position]), seen[position])
     random = np.random.default_rng(1)
     n_ended, sums, equal = 0, np.zeros(12), equal_weight_growth(weeks)
-    for _ in range(400):
+    for _ in range(120):
         actions = random.normal(scale=random.choice([0.1, 0.5]), size=(12, 9)).astype(np.float32)
         seen, rewards, done, infos = env.step(actions)
         for i, at in enumerate(week):
@@ -64,7 +65,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
                 assert infos[i] == {}
             np.testing.assert_array_equal(seen[i], after)
             assert env.observation_space.contains(seen[i])
-    assert n_ended == 12 * (400 // 37)
+    assert n_ended == 12 * (120 // 37)
 
 
 @pytest.mark.parametrize(("n_weeks", "expected"), [(80, 52), (52, 52), (10, 10)])
@@ -102,3 +103,19 @@ def test_sb3_can_wrap_and_evaluate_it_without_a_warning() -> None:
         weeks = toy_weeks(52, 3)
         mean, _ = evaluate_policy(Cash(), VecMonitor(make_env(weeks, 2)), n_eval_episodes=2)  # type: ignore[arg-type]
     assert mean == pytest.approx(-100.0 * equal_weight_growth(weeks).sum(), abs=1e-3)  # cash earns nothing
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.2])
+def test_the_environment_trades_as_the_runner_does_step_by_step(rate: float) -> None:
+    weeks = toy_weeks(52, 8, seed=4)
+    weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
+    actions = np.random.default_rng(1).normal(scale=0.1, size=(52, 1, 9)).astype(np.float32)
+    said = 10.0 * actions[:, 0].astype(np.float64)
+    said[:, -1] += np.log(0.02 / 0.98 * weeks.available.sum(axis=1))  # counted from the least cash
+    run = rollout(said, rate, weeks, CONSTRAINTS)
+    scaler = fit_observation_scaler(weeks)
+    env = VectorizedPortfolioEnv(weeks, scaler, 1, CONSTRAINTS, trading_rate=rate)
+    env.reset()
+    rewards = np.array([env.step(action)[1][0] for action in actions])
+    expected = 100.0 * (np.log1p(run.net_return) - equal_weight_growth(weeks))
+    np.testing.assert_array_equal(rewards, expected)

@@ -45,7 +45,7 @@ def random_observation(n_assets: int, seed: int = 0) -> np.ndarray:
     return observation
 
 
-@pytest.mark.parametrize("n_assets", [1, 5, 40])
+@pytest.mark.parametrize("n_assets", [1, 40])
 def test_any_number_of_assets_in_any_order(family: str, n_assets: int) -> None:
     network, observation = lively_network(family), random_observation(n_assets)
     logits = network.act(observation.ravel())
@@ -80,7 +80,7 @@ def test_what_is_not_available_says_nothing_to_the_others(family: str) -> None:
     np.testing.assert_array_equal(values(network, observation, logits), values(network, other, changed))
 
 
-@pytest.mark.parametrize("n_assets", [1, 3, 6, 20, 347, 1500])
+@pytest.mark.parametrize("n_assets", [3, 20, 347])
 def test_it_starts_at_equal_weight_of_what_is_available(family: str, n_assets: int) -> None:
     """With the least cash, or what the caps leave: 3 assets hold 60 %."""
     torch.manual_seed(0)
@@ -89,28 +89,6 @@ def test_it_starts_at_equal_weight_of_what_is_available(family: str, n_assets: i
     available = observation[:, AVAILABLE] > 0.5
     weights = target_weights(network.act(observation.ravel()), available, CONSTRAINTS)
     np.testing.assert_allclose(weights, equal_weight(available, CONSTRAINTS), atol=1e-6)
-
-
-def test_cash_can_be_learned_from_there(family: str) -> None:
-    """Its logit at the start is where more of it would be held."""
-    network, observation = untrained(family), random_observation(20)
-    torch.nn.init.constant_(network.cash.bias, 0.5)
-    weights = target_weights(network.act(observation.ravel()), np.ones(20, dtype=bool), CONSTRAINTS)
-    assert 0.025 < weights[-1] < 0.1
-
-
-def test_the_weights_have_the_documented_names_and_the_layout_their_shapes(family: str) -> None:
-    layers = ["score", "cash", *(f"actor.{layer}" for layer in ("embed", "own", "others"))]
-    if family == "ppo":
-        layers += ["value", *(f"critic.{layer}" for layer in ("embed", "own", "others"))]
-    else:
-        inner = ("assets.embed", "assets.own", "assets.others", "value")
-        layers += [f"critics.{n}.{layer}" for n in (0, 1) for layer in inner]
-    names = {f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")} | {"log_std"}
-    weights = {name: tuple(value.shape) for name, value in untrained(family, hidden=16).state_dict().items()}
-    assert set(weights) == names
-    policy = registry.get(family)
-    assert policy.layout(policy.Config(hidden=16)) == weights
 
 
 def test_logits_stay_within_their_bounds(family: str) -> None:

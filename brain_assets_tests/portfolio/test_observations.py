@@ -80,16 +80,6 @@ def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are
     np.testing.assert_array_equal(observations[..., others], full[..., others])
 
 
-def test_the_level_that_all_assets_share_says_nothing() -> None:
-    """Another unit, another year's mood: who is above whom stays, and so does the observation."""
-    weeks = toy_weeks(30, 4)
-    scaler = fit_observation_scaler(weeks)
-    moved = replace(weeks, signals=3.0 * weeks.signals + np.arange(30)[:, None, None])
-    np.testing.assert_allclose(
-        market_observations(moved, scaler, SIGNAL_SCALE), market_observations(weeks, scaler, SIGNAL_SCALE), atol=1e-5
-    )
-
-
 def test_scaler_sees_the_available_entries_only() -> None:
     weeks = two_weeks()
     scaler = fit_observation_scaler(weeks)

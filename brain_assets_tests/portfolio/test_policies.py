@@ -76,26 +76,17 @@ def test_bars_without_signals_and_forecasts_of_other_weeks_are_refused(panel: Pr
         market_weeks(bars, bars.momentum[:5])
 
 
-def test_a_signal_that_is_not_known_makes_nothing_unavailable(panel: PricePanel) -> None:
-    bars = WeeklyPanel.from_panel(panel)
-    unknown = replace(bars, signals=np.full((*bars.momentum.shape, 7), np.nan))
-    np.testing.assert_array_equal(
-        market_weeks(unknown, bars.momentum).available, market_weeks(bars, bars.momentum).available
-    )
-
-
-@pytest.mark.parametrize("name", ["forecast", "momentum", "volatility"])
+@pytest.mark.parametrize("name", ["forecast", "momentum", "volatility", "signals"])
 def test_what_is_not_known_of_an_asset_leaves_it_out_for_the_week(bars: WeeklyPanel, name: str) -> None:
+    """But for signals, which are neutral then."""
+    given = {"momentum": bars.momentum, "volatility": bars.volatility, "signals": bars.signals}
+    given = {each: values.copy() for each, values in given.items()} | {"forecast": bars.momentum.copy()}
     expected = market_weeks(bars, bars.momentum).available
     week, asset = np.argwhere(expected)[-1]
-    unknown = (bars.momentum if name == "forecast" else getattr(bars, name)).copy()
-    unknown[week, asset] = np.nan
-    if name == "forecast":
-        weeks = market_weeks(bars, unknown)
-    else:
-        weeks = market_weeks(replace(bars, **{name: unknown}), bars.momentum)
-    expected[week, asset] = False
-    np.testing.assert_array_equal(weeks.available, expected)
+    given[name][week, asset] = np.nan
+    expected[week, asset] = name == "signals"
+    forecast = given.pop("forecast")
+    np.testing.assert_array_equal(market_weeks(replace(bars, **given), forecast).available, expected)
 
 
 @families
@@ -121,8 +112,8 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(
     assert policy_fingerprint(family, replace(weeks, signals=signals), CONFIG[family]) != before
 
 
-@families
-def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, forecasts, family) -> None:
+def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, forecasts) -> None:
+    family = "direct"
     weeks = training_weeks(bars, forecasts, family, CUTOFF, CONFIG[family])
     values = {name: np.copy(getattr(weeks, name)) for name in BY_WEEK_AND_ASSET if name != "available"}
     for value in values.values():
@@ -158,8 +149,8 @@ def test_loaded_policy_decides_exactly_as_the_trained_one(snapshots, bars, tmp_p
     assert loaded.metadata["data"]["symbols"] == list(bars.symbols)
 
 
-@families
-def test_policy_acts_on_signals_as_large_as_those_it_learned_from(bars, forecasts, family) -> None:
+@pytest.mark.parametrize("family", ["ppo", "direct"])
+def test_policy_acts_on_signals_as_large_as_those_it_learned_from(snapshots, bars, forecasts, family) -> None:
     """A policy that learned without signals (scale 0) decides the same whatever they say."""
     weeks = training_weeks(bars, forecasts, family, CUTOFF, CONFIG[family])
     blind = train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family].replace(signal_scale=0.0), MADE_UP)
@@ -167,12 +158,12 @@ def test_policy_acts_on_signals_as_large_as_those_it_learned_from(bars, forecast
     assert year.signals is not None
     other = replace(year, signals=-year.signals)
     np.testing.assert_array_equal(blind.decide(year, year.momentum), blind.decide(other, year.momentum))
-    seeing = train(family, weeks)
+    seeing = snapshots[family]
     assert (seeing.decide(year, year.momentum) != seeing.decide(other, year.momentum)).any()
 
 
-@families
-def test_metadata_tell_how_good_the_forecasts_were_that_it_learned_from(bars, forecasts, family) -> None:
+def test_metadata_tell_how_good_the_forecasts_were_that_it_learned_from(bars, forecasts) -> None:
+    family = "direct"
     against = forecasts.assign(**{registry.get(family).forecaster: -forecasts["momentum"]})
     weeks = training_weeks(bars, against, family, CUTOFF, CONFIG[family])
     snapshot = train(family, weeks)
@@ -186,8 +177,8 @@ def test_metadata_tell_how_good_the_forecasts_were_that_it_learned_from(bars, fo
     assert snapshot.metadata["market"] == "simulator"
 
 
-@families
-def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(bars, forecasts, family) -> None:
+def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(bars, forecasts) -> None:
+    family = "direct"
     assert bars.signals is not None
     signals = bars.signals.copy()
     signals[:, :, 0] = 0.0
@@ -197,23 +188,15 @@ def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(bars
     assert "- signals without any information in the training data: news_sentiment, current_ratio\n" in snapshot.card
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (
-            {"uninformative_features": ["moon"]},
-            r"metadata.json: expected uninformative_features\[0\] to be one of news_sentiment",
-        ),
-        ({"training": {"saturation": "high"}}, "metadata.json: expected training.saturation to be a finite number"),
-    ],
-)
-def test_metadata_that_are_none_are_refused(snapshots: dict, change: dict, problem: str) -> None:
+def test_metadata_that_are_none_are_refused(snapshots: dict[str, ModelSnapshot]) -> None:
     snapshot = snapshots["ppo"]
-    metadata = {**snapshot.metadata, "family": "ppo", "cutoff_date": str(CUTOFF), **change}
-    if "training" in change:
-        metadata["training"] = {**snapshot.metadata["training"], **change["training"]}
-    with pytest.raises(SnapshotError, match=f"^{problem}"):
-        replace(snapshot, metadata=metadata).check()
+    for change, problem in (
+        ({"uninformative_features": ["moon"]}, r"uninformative_features\[0\] to be one of news_sentiment"),
+        ({"training": {**snapshot.metadata["training"], "saturation": "high"}}, "training.saturation to be a finite"),
+    ):
+        metadata = {**snapshot.metadata, "family": "ppo", "cutoff_date": str(CUTOFF), **change}
+        with pytest.raises(SnapshotError, match=f"^metadata.json: expected {problem}"):
+            replace(snapshot, metadata=metadata).check()
 
 
 def test_weights_of_another_family_or_size_are_refused(snapshots: dict[str, ModelSnapshot]) -> None:

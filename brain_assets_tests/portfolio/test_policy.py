@@ -15,8 +15,9 @@ from brain_assets.errors import PluginError, PolicyError, TableError, TrainingEr
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.backtest import backtest
+from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT
 from brain_assets.portfolio.checks import beats_equal_weight
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
@@ -24,20 +25,23 @@ from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.policy import Act, OnProgress, Policy, PolicyProgress, PolicyRunner, followed_by, weights_on
 from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
-from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored, rollout
 from examples.momentum_policy import MomentumRank
 
 CUTOFF = datetime.date(2018, 12, 31)
+FREE = PortfolioConstraints(min_cash=0.0, max_weight=1.0, cost_bps=0.0)
 
 
 @pytest.fixture(autouse=True)
-def registered() -> None:
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside them equal weight alone trades: the other rules take most of the time, and have tests of their own."""
     for policy in (MomentumRank, Odd, Follower):
         registry.register(policy)
+    for name in set(BASELINES) - {EQUAL_WEIGHT}:
+        monkeypatch.delitem(BASELINES, name)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -142,35 +146,19 @@ SLOPE = np.array([1.0, 2.0], dtype=np.float32)
     ("said", "got"),
     [
         ([0.0, 0.0, 0.0], r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\)"),
-        (None, r"logits of shape .*, got \(\)"),
         ([0.0, np.nan, 0.0, 0.0], r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0\.\]"),
-        ([0.0, np.inf, 0.0, 0.0], "logits that are numbers, or -inf for an asset, got .*"),
         ([0.0, 0.0, 0.0, -np.inf], "logits that are numbers, or -inf for an asset, got .*"),
     ],
 )
-def test_what_are_no_logits_is_one_sentence(said: object, got: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Odd, "said", said)
-    with pytest.raises(PolicyError, match=f"^odd: expected {got} in the week of 2016-01-04; correct its act, or train"):
-        runner(Odd(), toy_weeks(2, 3)).rollout()
+def test_what_are_no_logits_is_one_sentence(said: object, got: str) -> None:
+    words = f"^said: expected {got} in the week of 2016-01-04; correct its act, or train"
+    with pytest.raises(PolicyError, match=words):
+        rollout(said, 1.0, toy_weeks(2, 3), CONSTRAINTS)
 
 
-def test_an_asset_at_minus_infinity_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Odd, "said", [-np.inf, 0.0, 0.0, 0.0])
-    weights = runner(Odd(), toy_weeks(1, 3)).choose(0, all_cash(3))
-    np.testing.assert_allclose(weights, [0.0, 0.2, 0.2, 0.6])
-
-
-@pytest.mark.parametrize(
-    ("learned", "problem"),
-    [
-        ({}, "arrays slope, got none"),
-        ({"slope": SLOPE[:1]}, r"slope as float32 \(2,\), got float32 \(1,\)"),
-        ({"slope": SLOPE * np.float32(np.nan)}, r"finite numbers up to 1e\+06 in slope, got some that are not"),
-    ],
-)
-def test_a_training_that_gives_other_arrays_than_it_says_is_one_sentence(learned, problem, monkeypatch) -> None:
-    monkeypatch.setattr(Odd, "learned", learned)
-    with pytest.raises(TrainingError, match=f"^odd: expected fit to give {problem}; correct its fit or its layout.$"):
+def test_a_training_that_gives_other_arrays_than_it_says_is_one_sentence(monkeypatch) -> None:
+    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE * np.float32(np.nan)})
+    with pytest.raises(TrainingError, match=r"^odd: expected fit to give finite numbers up to .* in slope"):
         train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
 
 
@@ -197,7 +185,7 @@ def test_a_forecaster_without_forecasts_is_one_sentence(panel, forecasts, monkey
         backtest(panel, without, [2019], {"odd": Stored(snapshot)})
 
 
-@pytest.mark.parametrize("column", ["realized", "momentum", "lstm_source", "week_start"])
+@pytest.mark.parametrize("column", ["realized", "lstm_source"])
 def test_what_is_no_forecaster_of_the_table_cannot_be_followed(panel, forecasts, column: str) -> None:
     """Least of all what was realized."""
     config = PpoConfig(forecaster=column)
@@ -228,14 +216,39 @@ def test_a_policy_trades_the_forecasts_that_its_configuration_names(panel, forec
     assert set(seen) == {2019, 2020}
 
 
-def test_without_such_an_option_a_policy_follows_whom_its_class_names() -> None:
-    assert Odd().follows(Odd.Config()) == "patchtst"
-    assert registry.get("ppo").follows(PpoConfig()) == registry.get("ppo").forecaster == "lstm"
-    assert registry.get("sac").follows(SacConfig()) == registry.get("sac").forecaster == "patchtst"
-
-
 @pytest.mark.parametrize("forecaster", [None, "", 3])
 def test_a_policy_that_does_not_say_whom_it_follows_is_refused(forecaster: object) -> None:
     attributes = {"__module__": __name__, "name": "nobody", "forecaster": forecaster}
     with pytest.raises(PluginError, match="expected the name of a family as forecaster, got"):
         registry.register(type("Nobody", (Odd,), attributes))
+
+
+def test_three_weeks_by_hand_with_drift() -> None:
+    """A quarter of the way each week, from what the last week's returns have made of the weights."""
+    weeks = toy_weeks(3, 2)
+    weeks.pre_open_return[:] = 0.0
+    weeks.weekly_return[:] = [[0.2, -0.1], [0.0, 0.5], [0.0, 0.0]]
+    said = np.log(np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]))
+    run = rollout(said, 0.25, weeks, FREE)
+    first = 0.75 * np.array([0.5, 0.5, 0.0]) + 0.25 * np.array([0.7, 0.2, 0.1])  # in cash: it starts at equal weight
+    np.testing.assert_allclose(run.weights[0], first)
+    held = first * [1.2, 0.9, 1.0] / (first @ [1.2, 0.9, 1.0])
+    second = 0.75 * held + 0.25 * np.array([0.7, 0.2, 0.1])
+    np.testing.assert_allclose(run.weights[1], second)
+    held = second * [1.0, 1.5, 1.0] / (second @ [1.0, 1.5, 1.0])
+    np.testing.assert_allclose(run.weights[2], 0.75 * held + 0.25 * np.array([0.1, 0.1, 0.8]))
+    np.testing.assert_allclose(run.turnover[2], 0.25 * np.abs(held - [0.1, 0.1, 0.8])[:2].sum())
+
+
+def test_an_asset_at_minus_infinity_is_sold_at_once() -> None:
+    said = np.zeros((2, 4))
+    said[1, 0] = -np.inf
+    weights = rollout(said, 0.1, toy_weeks(2, 3), FREE).weights
+    assert weights[0, 0] > 0.3
+    assert weights[1, 0] == 0.0
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, 1.5, float("nan")])
+def test_a_rate_that_is_none_is_one_sentence(rate: float) -> None:
+    with pytest.raises(PolicyError, match=r"^said: expected a trading rate in \(0, 1\], got .*; correct its"):
+        rollout(np.zeros((2, 4)), rate, toy_weeks(2, 3), CONSTRAINTS)

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.strategy import (
     break_even_cost,
-    follow,
     gross_return,
     run_equal_weight,
-    run_strategy,
     sharpe_ratio,
 )
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
@@ -22,21 +20,6 @@ def test_two_runs_in_a_row_are_one() -> None:
     second = run_equal_weight(weeks.select(slice(12, None)), CONSTRAINTS, held=first.held)
     np.testing.assert_array_equal(whole.net_return, np.concatenate([first.net_return, second.net_return]))
     np.testing.assert_array_equal(whole.held, second.held)
-
-
-def test_the_choice_sees_what_is_held_at_the_last_close() -> None:
-    weeks = toy_weeks(3, 1)
-    seen = []
-
-    def choose(week: int, held: np.ndarray) -> np.ndarray:
-        seen.append((week, held))
-        return np.array([0.2, 0.8])
-
-    run_strategy(weeks, CONSTRAINTS, choose)
-    assert [week for week, _ in seen] == [0, 1, 2]
-    np.testing.assert_array_equal(seen[0][1], [0.0, 1.0])
-    grown = 0.2 * (1.0 + weeks.weekly_return[0, 0])
-    np.testing.assert_allclose(seen[1][1], np.array([grown, 0.8]) / (grown + 0.8), atol=1e-15)
 
 
 def test_growth_and_sharpe_ratio_by_hand() -> None:
@@ -61,19 +44,3 @@ def test_break_even_cost_by_hand() -> None:
     found = break_even_cost(gross, turnover, 0)
     expected = [np.log(1.03 / 1.02) / 0.8 * 10_000, np.log(1.01 / 1.02) / 0.8 * 10_000]  # 121.9 and -123.2
     np.testing.assert_allclose(found, [np.nan, *expected, np.nan])
-
-
-def test_at_its_break_even_cost_a_strategy_earns_what_equal_weight_does() -> None:
-    weeks = toy_weeks(208, 9, rank_correlation=0.2)
-    targets = equal_weight(weeks.forecast > np.median(weeks.forecast, axis=1, keepdims=True), CONSTRAINTS)
-
-    def both(rules: PortfolioConstraints) -> list[np.ndarray]:
-        runs = run_equal_weight(weeks, rules), run_strategy(weeks, rules, follow(targets))
-        return [np.column_stack([getattr(run, name) for run in runs]) for name in ("net_return", "turnover")]
-
-    net, turnover = both(CONSTRAINTS)
-    cost = break_even_cost(gross_return(net, turnover, CONSTRAINTS), turnover, 0)[1]
-    assert cost > 20
-    equal, active = np.log1p(both(PortfolioConstraints(cost_bps=float(cost)))[0]).sum(axis=0)
-    assert active == pytest.approx(equal, abs=2e-3)
-    assert active < np.log1p(both(PortfolioConstraints(cost_bps=float(cost) - 5.0))[0]).sum(axis=0)[1]

@@ -3,18 +3,14 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
-from brain_assets.errors import ConfigError, TrainingError
-from brain_assets.market.signals import NEWS
+from brain_assets.errors import ConfigError
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.direct import DirectConfig
@@ -23,7 +19,6 @@ from brain_assets.portfolio.policy import OnProgress, PolicyProgress, PolicyRunn
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
-from brain_assets.portfolio.training import finite_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()
@@ -60,6 +55,7 @@ def sha256(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_in_a_second_process() -> None:
     code = (
         "from brain_assets_tests.portfolio import test_training as t\n"
@@ -95,14 +91,6 @@ def reference(family: str) -> str:
     return sha256(train(family))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
-@networks
-def test_a_gpu_repeats_itself(family: str) -> None:
-    first, second = (fit(family, toy_weeks(60, 3), TINY[family], device="cuda") for _ in range(2))
-    for name, weights in first.items():
-        np.testing.assert_allclose(second[name], weights, rtol=1e-6, atol=1e-6)
-
-
 @networks
 def test_progress_is_the_learning_curve(family: str) -> None:
     seen: list[PolicyProgress] = []
@@ -124,25 +112,6 @@ def test_weeks_without_some_assets_can_be_learned_from(family: str) -> None:
     np.testing.assert_allclose(run.weights[5], [0.0, 0.0, 0.0, 1.0])
 
 
-@networks
-def test_weights_that_are_no_longer_numbers_are_one_sentence(family: str) -> None:
-    network = registry.get(family).network(TINY[family])
-    assert finite_weights(network).keys() == network.state_dict().keys()
-    torch.nn.init.constant_(network.score.bias, torch.nan)
-    with pytest.raises(TrainingError, match=r"^training: expected finite weights, .*; set a smaller learning_rate"):
-        finite_weights(network)
-
-
-def always_wins(n_weeks: int) -> PolicyDataset:
-    """Asset 2 earns 2 % every week, the others lose or stay; its forecast says so, nothing else does."""
-    weeks = toy_weeks(n_weeks, 5)
-    weeks.weekly_return[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
-    weeks.weekly_return[:] += np.random.default_rng(0).normal(0.0, 0.005, weeks.weekly_return.shape)
-    weeks.pre_open_return[:] = 0.0
-    weeks.forecast[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
-    return weeks
-
-
 def announced(n_weeks: int) -> PolicyDataset:
     """Every week another asset earns 2 %, drawn at random, the others lose 0.5 %; the forecast says which."""
     weeks = toy_weeks(n_weeks, 6)
@@ -161,30 +130,15 @@ SHORT: dict[str, ModelConfig] = {
 }
 
 
-@families
-@pytest.mark.parametrize("market", [always_wins, announced])
-def test_the_asset_that_wins_is_held_at_its_cap(family: str, market: Callable[[int], PolicyDataset]) -> None:
-    weeks = market(120)
+@pytest.mark.parametrize("family", ["ppo", "direct", pytest.param("sac", marks=pytest.mark.slow)])
+def test_the_asset_that_wins_is_held_at_its_cap(family: str) -> None:
+    weeks = announced(120)
     train_weeks, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
     run = act(family, SHORT[family], train(family, train_weeks, SHORT[family]), later)
     wins = later.forecast == later.forecast.max(axis=1, keepdims=True)
     np.testing.assert_allclose(run.weights[:, :-1][wins], 0.2, atol=0.002)
     if family != "direct":  # which has nothing to lose by what is left over
-        assert run.weights[:, :-1][later.forecast < 0.0].max() < 0.1  # untrained, they are at 1/6 or 1/7
-
-
-@pytest.mark.slow
-@networks
-def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_nothing(family: str) -> None:
-    weeks = toy_weeks(700, 20, seed=100, rank_correlation=0.15)
-    signals = weeks.signals.copy()
-    signals[:, :, NEWS] = 60 * weeks.forecast
-    noise = np.random.default_rng(101).normal(0.0, 0.003, weeks.forecast.shape)
-    weeks = replace(weeks, signals=signals, forecast=noise)
-    config = registry.get(family).Config(trading_rate=1.0)
-    later = weeks.select(slice(300, None))
-    run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
-    assert run.cagr > run_equal_weight(later, CONSTRAINTS).cagr
+        assert run.weights[:, :-1][later.forecast < 0.0].max() < 0.1  # untrained, they are at 1/7
 
 
 @pytest.mark.slow
@@ -200,11 +154,9 @@ def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: 
 @pytest.mark.parametrize(
     ("family", "name", "value", "expected"),
     [
-        ("ppo", "total_steps", 0, "at least 1"),
         ("ppo", "batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
         ("sac", "buffer_steps", 51, "at least 52"),
-        ("sac", "target_entropy", 0.7, "at least -20, less than 0.693"),
-        ("direct", "trading_rate", 0.0, "more than 0"),
+        ("sac", "target_entropy", 0.7, "less than 0.693"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(family: str, name: str, value: float, expected: str) -> None:

@@ -7,42 +7,31 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, read_trials, record_trial, trial_of
+from brain_assets.portfolio.trials import TUNING_TRIALS, read_trials, record_trial
 
 OPTIONS = {"training": {"seed": 0, "gamma": 0.5}, "rules": {"cost_bps": 10.0}}
 
 
-def test_a_trial_by_hand() -> None:
-    trial = trial_of("ppo", 2020, np.array([0.01, 0.03, -0.01]), OPTIONS, "abc")
-    assert (trial.family, trial.year, trial.n_weeks) == ("ppo", 2020, 3)
-    assert trial.mean == pytest.approx(0.01)
-    assert trial.std == pytest.approx(0.02)  # squares 0, 0.0004, 0.0004 over 2
-    assert trial_of("ppo", 2020, np.array([0.01]), OPTIONS, "abc").std == 0.0
-
-
-def test_what_makes_a_configuration_another() -> None:
-    returns = np.array([0.01, 0.02])
-    first = trial_of("ppo", 2020, returns, OPTIONS, "abc").configuration
-    assert trial_of("ppo", 2021, returns * 2, OPTIONS, "abc").configuration == first
-    other = {**OPTIONS, "training": {"seed": 0, "gamma": 0.6}}
-    assert (
-        len({first, *(trial_of("ppo", 2020, returns, *of).configuration for of in ((other, "abc"), (OPTIONS, "d")))})
-        == 3
-    )
-
-
 def test_the_same_configuration_in_the_same_year_counts_once(tmp_path: Path) -> None:
+    def record(returns: list[float], year: int = 2020, gamma: float = 0.5, forecaster: str | None = "abc") -> None:
+        options = {**OPTIONS, "training": {"seed": 0, "gamma": gamma}}
+        record_trial(tmp_path / "trials", "ppo", year, np.array(returns), options, forecaster)
+
     assert read_trials(tmp_path / "trials") == []
-    first = Trial(family="ppo", configuration="aaaaaaaaaaaa", year=2020, n_weeks=52, mean=0.001, std=0.02)
-    trials = [first, first.replace(year=2021), first.replace(family="sac", mean=0.003)]
-    for trial in (*trials, *trials):
-        record_trial(tmp_path / "trials", trial, OPTIONS, "abc")
-    assert read_trials(tmp_path / "trials") == trials
-    again = first.replace(mean=0.002, std=0.03)
-    record_trial(tmp_path / "trials", again, OPTIONS, None)  # of a forecaster that is not here
-    assert read_trials(tmp_path / "trials") == [again, *trials[1:]]
-    content = json.loads((tmp_path / "trials" / "ppo-aaaaaaaaaaaa-2020.json").read_text())
-    assert (content["policy"], content["forecaster"]) == (OPTIONS, None)
+    record([0.5, 0.6])
+    record([0.01, 0.03, -0.01])  # again: the newest counts
+    [trial] = read_trials(tmp_path / "trials")
+    assert (trial.family, trial.year, trial.n_weeks) == ("ppo", 2020, 3)
+    assert (trial.mean, trial.std) == pytest.approx((0.01, 0.02))  # squares 0, 0.0004, 0.0004 over 2
+    record([0.01], year=2021)
+    record([0.01], gamma=0.6)
+    record([0.01], forecaster=None)  # that is not here
+    trials = read_trials(tmp_path / "trials")
+    same = [each for each in trials if each.configuration == trial.configuration]
+    assert [(each.year, each.std) for each in same] == [(2020, trial.std), (2021, 0.0)]
+    assert len({each.configuration for each in trials}) == 3
+    content = json.loads((tmp_path / "trials" / f"ppo-{trial.configuration}-2020.json").read_text())
+    assert (content["policy"], content["forecaster"]) == (OPTIONS, "abc")
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"trial": {"family": "ppo"}}'])

@@ -1,8 +1,15 @@
-"""Snapshots in memory, as what is computed from them takes them."""
+"""Snapshots in memory, as what is computed from them takes them, and a policy that says what a test says."""
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import numpy as np
+
+from brain_assets.configuration import ModelConfig
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.policy import Act, Policy, PolicyRunner
+from brain_assets.portfolio.strategy import StrategyRun
 from brain_assets.store.snapshot import ModelSnapshot
 
 
@@ -21,3 +28,27 @@ class Stored:
 
 NO_MODELS = {"lstm": Stored(), "patchtst": Stored()}
 """Of forecasters: all of their forecasts are momentum."""
+
+
+class Said(Policy):
+    """Says the same logits of each week, or those of its row."""
+
+    name, label, code_version, forecaster = "said", "Said", "1", "lstm"
+    Config = ModelConfig
+
+    def __init__(self, said: object, rate: float = 1.0) -> None:
+        self.said, self.rate = said, rate
+
+    def fit(self, *_: object) -> Mapping[str, np.ndarray]:
+        return {}
+
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
+        by_week = np.ndim(self.said) == 2
+        return lambda week, held: self.said[week] if by_week else self.said  # type: ignore[index, return-value]
+
+    def trading_rate(self, config: ModelConfig) -> float:
+        return self.rate
+
+
+def rollout(said: object, rate: float, weeks: PolicyDataset, rules: PortfolioConstraints) -> StrategyRun:
+    return PolicyRunner(Said(said, rate), {}, ModelConfig(), weeks, rules).rollout()

@@ -20,8 +20,7 @@ from brain_assets.check_result import CheckResult
 from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.average import SnapshotForecasts
-from brain_assets.forecasting.features import TrainingSplit
-from brain_assets.forecasting.windows import Windows
+from brain_assets.forecasting.features import TrainingSplit, Windows
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets

@@ -13,7 +13,7 @@ from brain_assets.errors import TableError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, record_trial
+from brain_assets.portfolio.trials import TUNING_TRIALS, record_trial
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
@@ -70,9 +70,7 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
 def test_years_can_be_chosen_and_holes_are_left_out(tables: MemoryTableStore, tmp_path: Path) -> None:
     for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
         for number in range(n_tried):
-            figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}
-            trial = Trial(family="ppo", configuration=f"{year}-{number}", **figures)
-            record_trial(tmp_path / "trials", trial, {}, None)
+            record_trial(tmp_path / "trials", "ppo", year, np.tile([0.02, -0.018], 26), {"number": number + year}, None)
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
     assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", "52", str(4 + TUNED))
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()

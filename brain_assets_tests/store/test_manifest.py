@@ -90,12 +90,9 @@ def test_what_a_manifest_states_may_be_anything(key: str) -> None:
 HOSTILE = {
     "empty": b"",
     "not UTF-8": b"\xff",
-    "a number": b"3\n",
     "a list": b"[]\n",
     "deep": b"[" * 100_000,
-    "deep objects": b'{"a":' * 100_000,
     "NaN": b'{\n  "a": NaN\n}\n',
-    "infinity": b'{\n  "a": Infinity\n}\n',
     "beyond floats": b'{\n  "a": 1e400\n}\n',
     "5,000 digits": b'{\n  "a": 1' + b"0" * 5000 + b"\n}\n",
     "a key twice": b'{\n  "a": 1,\n  "a": 2\n}\n',
@@ -133,12 +130,3 @@ def test_a_manifest_must_be_of_the_name_the_family_and_the_market(wanted: tuple[
         check_identity(manifest, *right)
     with pytest.raises(SnapshotError, match=f"^metadata.json: {words}"):
         check_identity(manifest, *wanted)
-
-
-@pytest.mark.parametrize("key", ["cutoff_date", "fingerprint", "market", "caveat", "n_threads"])
-@pytest.mark.parametrize("value", [None, [], {}, -1, True, "x\ny" * 100])
-def test_an_identity_of_another_kind_is_refused(key: str, value: object) -> None:
-    if isinstance(value, str) and key in ("market", "caveat"):
-        value = 3
-    with pytest.raises(SnapshotError, match=rf"^metadata.json: expected {key}[^\n]+$"):
-        check_identity({**METADATA, key: value})

@@ -123,22 +123,6 @@ def test_a_process_killed_before_any_step_leaves_the_old_one_the_new_one_or_none
     assert len(seen) == n_ways
 
 
-def test_of_two_that_write_at_once_the_last_one_s_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename, other = Path.rename, [made_up(2)]
-
-    def renamed(path: Path, target: Path) -> Path:
-        moved = rename(path, target)
-        if path == folder / NAME and other:  # it was moved aside: another process is quicker to put its own there
-            FolderStore(folder).write(NAME, other.pop())
-        return moved
-
-    monkeypatch.setattr(Path, "rename", renamed)
-    FolderStore(folder).write(NAME, made_up(3))
-    assert not other
-    assert FolderStore(folder).read(NAME) == made_up(3)
-    assert os.listdir(folder) == [NAME]
-
-
 def test_temporary_folders_of_running_processes_are_left_alone(folder: Path) -> None:
     mine = f".new-{os.getpid()}-0123abcd-snapshot-2018-12-31"
     for name in (mine, f".old-{DEAD}-0123abcd-snapshot-2018-12-31"):

@@ -17,7 +17,6 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_s3 import LoopbackS3
 from brain_assets_tests.store.hubs import DATE, WatchedHub, bind, dated
-from brain_assets_tests.store.places import memory_place
 
 
 @pytest.fixture
@@ -92,11 +91,8 @@ def test_a_wanted_snapshot_that_is_damaged_or_whose_stand_in_is_does_not_give_wa
     assert here.list_candidates([old]) == [old]
 
 
-@pytest.mark.parametrize("kind", ["s3", "memory"])
-def test_a_storage_elsewhere_does_what_it_does_on_disk(
-    kind: str, trained: ModelSnapshot, hub: WatchedHub, request: pytest.FixtureRequest
-) -> None:
-    root = memory_place() if kind == "memory" else request.getfixturevalue("s3").place()
+def test_a_storage_elsewhere_does_what_it_does_on_disk(trained: ModelSnapshot, hub: WatchedHub, s3: LoopbackS3) -> None:
+    root = s3.place()
     storage = bind(root, hub)
     assert (storage.list_snapshots(), storage.list_seeds()) == ([], [])
     assert (storage.snapshot_exists(DATE), storage.read_metadata(DATE)) == (False, None)
@@ -106,7 +102,6 @@ def test_a_storage_elsewhere_does_what_it_does_on_disk(
     assert storage.load_snapshot(DATE).files == dated(trained, DATE).files
     assert (storage.read_metadata(DATE) or {})["fingerprint"] == trained.metadata["fingerprint"]
     assert storage.sync_all_local_to_hf() == [cutoff_of_year(2017), DATE]
-    assert not storage.changed_here(snapshot_name(DATE))
     assert bind(root / "elsewhere", hub).sync_all_hf_to_local() == [cutoff_of_year(2017), DATE]
     assert bind(root / "elsewhere", hub).load_snapshot(DATE).files == dated(trained, DATE).files
     for number in (10, 2):
@@ -116,11 +111,10 @@ def test_a_storage_elsewhere_does_what_it_does_on_disk(
 
 def test_listing_a_bucket_reads_manifests_alone(s3: LoopbackS3, trained: ModelSnapshot) -> None:
     storage = SnapshotLocalStorage("lstm", s3.place())
-    dates = [cutoff_of_year(year) for year in range(2010, 2020)]
-    for date in dates:
-        storage.write_snapshot(dated(trained, date))
+    for year in range(2016, 2020):
+        storage.write_snapshot(dated(trained, cutoff_of_year(year)))
     for work, n_requests in (
-        (storage.list_snapshots, 1 + 10),
+        (storage.list_snapshots, 1 + 4),
         (lambda: storage.read_metadata(DATE), 1),
         (lambda: storage.load_snapshot(DATE), 6),
     ):
@@ -130,10 +124,7 @@ def test_listing_a_bucket_reads_manifests_alone(s3: LoopbackS3, trained: ModelSn
 
 
 def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, trained: ModelSnapshot) -> None:
-    with pytest.raises(
-        SnapshotError,
-        match=r"snapshot-2019-12-31: expected a snapshot, but there is none; train it .brain-assets backfill., or",
-    ):
+    with pytest.raises(SnapshotError, match=r"snapshot-2019-12-31: expected a snapshot, but there is none"):
         here.load_snapshot(DATE)
     here.write_snapshot(trained)
     here.path(DATE).rename(here.path(cutoff_of_year(2020)))
@@ -141,9 +132,7 @@ def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, 
         here.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         here.write_snapshot(replace(trained, family="ppo"))
-    with pytest.raises(
-        SnapshotError, match="expected one of lstm, patchtst, ridge, boosting, ppo, sac, direct, got gru"
-    ):
+    with pytest.raises(SnapshotError, match=r"expected one of lstm, patchtst, .*, got gru"):
         SnapshotLocalStorage("gru", here.folder)
 
 

@@ -7,9 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from brain_assets.cli import command_line
-from brain_assets.market.base import DescribedMarket
-from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.user_files.market import FilesMarket
 
 
 def check(folder: Path, *years: str) -> tuple[int, list[str]]:
@@ -40,7 +37,7 @@ def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, pric
             for name in symbols
         ),
         "headlines.csv: table of headlines, 1 symbol (AAA.US), 1 row",
-        "universe.csv: who could be chosen when, 1 symbol, 2 memberships",
+        "universe.csv: who could be chosen when, 2 spans, 1 symbols",
         "warning: AAA.US: 1 name without prices: one that is written otherwise matches nothing.",
         "warning: not read, since a table's name ends in .csv, .txt, .tsv or .parquet: prices.xlsx.",
         lines[-1],
@@ -48,12 +45,6 @@ def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, pric
     assert lines[-1] == "nothing in 2016-2021 would be refused"
     assert code == 0
     assert check(folder, "2019-2020")[1][-1] == "nothing in 2019-2020 would be refused"
-
-
-def test_years_without_a_bar_would_be_refused(folder: Path) -> None:
-    code, lines = check(folder, "2012-2014")
-    assert code == 1
-    assert lines[-1].startswith(f"error: {folder}: expected bars from 2012-01-01 to 2015-01-01 (exclusive), got none")
 
 
 @pytest.mark.parametrize("rows", ["", "2017-01-01,1,1,1,1,1\n"])
@@ -90,21 +81,4 @@ def test_all_that_is_wrong_is_said_and_what_is_sound_is_told_beside_it(folder: P
 def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
     code, [line] = check(tmp_path / "absent")
     assert code == 1
-    assert line == f"error: {tmp_path}/absent: expected a folder with price files, got no such folder; create it."
-
-
-def test_many_files_of_a_kind_are_one_line_before_a_backfill(
-    folder: Path, prices: pd.DataFrame, market: SimulatorMarket
-) -> None:
-    files = FilesMarket(folder)
-    assert isinstance(files, DescribedMarket)
-    assert not isinstance(market, DescribedMarket)
-    prices[:100].to_csv(folder / "more.csv", index=False)
-    n, first = prices["symbol"].nunique(), prices["symbol"].min()
-    n_bars = len(prices) - 100  # which are the same in both, and counted in the first
-    assert list(files.describe()) == [
-        f"more.csv: table, {prices[:100]['symbol'].nunique()} symbols, 100 bars, taken as adjusted",
-        f"{n} files like prices_{first}.csv: Yahoo, {n} symbols, {n_bars:,} bars, adjusted by Adj Close",
-    ]
-    (folder / "more.csv").write_text("no table")
-    assert len(files.describe()) == 1  # the run says what is wrong
+    assert line == f"error: {tmp_path}/absent: expected a folder with data files, got no such folder; create it."

@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.user_files.market import FilesMarket
-from brain_assets_tests.backfills import REPOSITORY
 
 START, END = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
-ALPHA_VANTAGE = REPOSITORY / ".." / "shared" / "data" / "alphavantage"
 SYMBOLS = ("AAA", "BR.B", "T")
 
 
@@ -131,30 +129,12 @@ def write(folder: Path, form: dict[str, Any]) -> None:
         path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
 
 
+@pytest.mark.slow
 @given(forms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_table_in_any_form_reads_back_equal(form: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), form)
         found = FilesMarket(Path(name)).prices(START, END)
     found.attrs = {}
     pd.testing.assert_frame_equal(found, BASE, check_exact=True)
-
-
-@pytest.mark.skipif(not ALPHA_VANTAGE.exists(), reason="../shared/data/alphavantage is not there")
-def test_real_files_of_alpha_vantage_have_the_returns_of_their_adjusted_closes() -> None:
-    found = FilesMarket(ALPHA_VANTAGE).prices(datetime.date(1999, 11, 1), datetime.date(2013, 1, 1))
-    paths = sorted(ALPHA_VANTAGE.glob("*.csv"))
-    assert sorted(found["symbol"].unique()) == [path.name.split("-")[1] for path in paths]
-    for path in paths:
-        raw = pd.read_csv(path).set_index("timestamp")
-        bars = found[found["symbol"] == path.name.split("-")[1]].set_index("date")
-        assert bars.index.strftime("%Y-%m-%d").tolist() == raw.index.tolist()
-        factor = (raw["adjusted_close"] / raw["close"]).to_numpy()
-        for name in ("open", "high", "low", "close"):
-            np.testing.assert_allclose(bars[name], raw[name] * factor, rtol=1e-12)
-        later = raw["split_coefficient"][::-1].cumprod()[::-1].shift(-1, fill_value=1.0)
-        np.testing.assert_allclose(bars["volume"], raw["volume"] * later.to_numpy(), rtol=1e-12)
-    csx = found[found["symbol"] == "CSX"].set_index("date")["volume"]
-    raw = pd.read_csv(ALPHA_VANTAGE / "DA-CSX-T-2021-04-21.csv").set_index("timestamp")["volume"]
-    assert csx["2011-05-27"] == pytest.approx(raw["2011-05-27"] * 3.000003)  # the split was on 2011-06-16

@@ -14,8 +14,7 @@ import pytest
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.findings import added_up, findings_of
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.user_files import watch
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
 from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -74,14 +73,6 @@ def spoil(folder, line, column, text):
 # What it reads
 
 
-def test_end_is_exclusive_and_rows_are_in_date_and_symbol_order(tmp_path):
-    write(tmp_path, pd.concat([bars("BBB"), bars("AAA")]))
-    frame = FilesMarket(tmp_path).prices(datetime.date(2020, 1, 3), datetime.date(2020, 1, 7))
-    assert frame["date"].dt.strftime("%m-%d").tolist() == ["01-03", "01-03", "01-06", "01-06"]
-    assert frame["symbol"].tolist() == ["AAA", "BBB", "AAA", "BBB"]
-    assert frame.index.tolist() == [0, 1, 2, 3]
-
-
 def test_files_of_both_kinds_are_one_table_and_others_are_not_read(tmp_path):
     frame = bars()
     write(tmp_path, frame[:30], "2020.csv")
@@ -91,14 +82,6 @@ def test_files_of_both_kinds_are_one_table_and_others_are_not_read(tmp_path):
     (tmp_path / "below" / "further").mkdir(parents=True)
     (tmp_path / "below" / "further" / "prices.csv").write_text("not prices")
     pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
-
-
-def test_a_row_without_prices_is_a_bar_that_is_not_known(tmp_path):
-    write(tmp_path, bars())
-    for column in ("open", "high", "low", "close"):
-        spoil(tmp_path, 12, column, "")
-    frame = prices(tmp_path)
-    pd.testing.assert_frame_equal(frame, bars().drop(index=10).reset_index(drop=True))
 
 
 def test_symbols_are_chosen_by_name(tmp_path):
@@ -126,27 +109,12 @@ def test_files_are_read_once(tmp_path):
 def test_no_folder_or_no_price_file(tmp_path):
     (tmp_path / "news_sentiment.parquet").write_text("x")
     for folder, expected in (
-        (tmp_path / "absent", "a folder with price files, got no such folder"),
+        (tmp_path / "absent", "a folder with data files, got no such folder"),
         (tmp_path, "at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), got none"),
     ):
         assert f"{folder}: expected {expected}" in refusal(folder, error=MarketError)
         with pytest.raises(MarketError, match="expected a"):
             FilesMarket(folder).last_complete_year()
-
-
-def test_no_rows(tmp_path):
-    (tmp_path / "prices.csv").write_text(f"{HEADER}\n")
-    with pytest.raises(MarketError, match="expected price files with bars, got only empty ones"):
-        FilesMarket(tmp_path).last_complete_year()
-    assert "expected at least 66 bars of a symbol, got none" in refusal(tmp_path)
-
-
-def test_missing_column(tmp_path):
-    write(tmp_path, bars().rename(columns={"close": "last"}))
-    expected = "prices.csv: expected the columns date, symbol, open, high, low, close, volume, got "
-    assert refusal(tmp_path).startswith(expected)
-    with pytest.raises(TableError, match=r"low, last, volume \(missing: close\)"):  # though it reads dates alone
-        FilesMarket(tmp_path).last_complete_year()
 
 
 PRICES = ("open", "high", "low", "close")
@@ -185,19 +153,6 @@ def test_a_range_without_bars_says_what_there_is(tmp_path):
     write(tmp_path, bars())
     with pytest.raises(EmptyResponseError, match="got none, since the files hold 2020-01-02 to 2020-04-13"):
         FilesMarket(tmp_path).prices(datetime.date(2022, 1, 1), datetime.date(2023, 1, 1))
-
-
-@pytest.mark.parametrize("column", ["date", "symbol"])
-def test_parquet_rows_without_a_day_or_a_symbol(tmp_path, column):
-    frame = bars().assign(**dict.fromkeys(PRICES, np.nan))  # even if nothing else is known of them
-    frame.loc[4:6, ["date", "symbol"]] = frame.loc[4, ["date", "symbol"]].to_numpy()
-    frame.loc[4:6, column] = None
-    frame.to_parquet(tmp_path / "prices.parquet")
-    assert refusal(tmp_path).startswith(f"prices.parquet, row 5, column {column}: expected a ")
-    frame = ratios(*[FILINGS[0]] * 2).assign(**{"filed" if column == "date" else column: None})
-    frame.astype({"filed": "datetime64[us]", "symbol": "str"}).to_parquet(tmp_path / "fundamentals.parquet")
-    with pytest.raises(TableError, match=r"^fundamentals\.parquet, row 1, column "):
-        fundamentals(tmp_path)
 
 
 # News and fundamentals beside the prices
@@ -247,11 +202,6 @@ def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
     assert fundamentals(tmp_path, "BBB")["symbol"].tolist() == ["BBB"]
 
 
-def test_a_ratio_may_be_unknown(tmp_path):
-    write_fundamentals(tmp_path, "2020-02-03,2019-12-31,AAA,,nan,0.1,null,0.8")
-    assert fundamentals(tmp_path)[list(RATIOS)].isna().iloc[0].tolist() == [True, True, False, True, False]
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -291,18 +241,6 @@ def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path)
     assert chosen.news_sentiment(FIRST, LAST, nobody).missing_symbols == ("AAA", "CCC")
 
 
-def test_a_market_of_prices_alone_says_so(tmp_path):
-    write(tmp_path, bars())
-    news, filings = (
-        FilesMarket(tmp_path).news_sentiment(FIRST, LAST, nobody),
-        FilesMarket(tmp_path).fundamentals(FIRST, LAST),
-    )
-    pd.testing.assert_frame_equal(news.table, NEWS_TABLE.empty())
-    pd.testing.assert_frame_equal(filings.table, FUNDAMENTAL_TABLE.empty())
-    assert news[1:] == ("none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR", ())
-    assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
-
-
 def test_symbols_that_nobody_asks_for_are_joined_without_a_word(tmp_path):
     for name, n_skipped in {"AAA": 0, "bbb": 0, "BBB": 70}.items():
         write(tmp_path, bars(name, n_skipped=n_skipped), f"prices_{name}_{n_skipped}.csv")
@@ -333,14 +271,6 @@ def test_a_split_that_is_no_number_is_refused_in_the_years_before_it_too(tmp_pat
     assert refusal(tmp_path) == (
         "prices.csv, line 292, column split_factor: expected a number, got 4:1; correct the value or remove the row."
     )
-
-
-@pytest.mark.parametrize("adjusted", [(), ("open",), ("open", "high", "low"), ("volume",)])
-def test_without_an_adjusted_close_prices_and_volumes_count_as_they_are(tmp_path, adjusted):
-    frame = bars()
-    others = {f"adj_{name}": frame[name] / 2 for name in adjusted}
-    write(tmp_path, frame.assign(**others, split_factor=np.where(np.arange(len(frame)) == 60, 2.0, 1.0)))
-    pd.testing.assert_frame_equal(prices(tmp_path), frame)
 
 
 # Splits that were never taken out
@@ -378,15 +308,6 @@ def test_splits_are_taken_out_where_asked_with_a_word_and_never_else(tmp_path, p
     ]
 
 
-def test_year_whose_splits_are_taken_out_has_another_version_than_one_as_it_is(tmp_path, prices):
-    write(tmp_path, prices)
-    plain, adjusted = (FilesMarket(tmp_path, adjust_splits=asked).observe([2019, 2020]) for asked in (False, True))
-    for year in (2019, 2020):
-        assert plain.versions["raw_prices"][year] != adjusted.versions["raw_prices"][year]
-        others = adjusted.files["raw_prices"][year].items() - plain.files["raw_prices"][year].items()
-        assert dict(others) == {"BRAIN_ADJUST_SPLITS": "1"}
-
-
 # Which year is complete
 
 
@@ -417,17 +338,3 @@ def test_a_year_is_complete_only_when_it_is_over_in_new_york(tmp_path):
     assert complete_year(tmp_path, datetime.datetime(2020, 12, 31, 23, 59, tzinfo=NEW_YORK)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 4, 59, tzinfo=datetime.UTC)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 5, 0, tzinfo=datetime.UTC)) == 2020
-
-
-def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path, monkeypatch):
-    bars(n_bars=253)[["date"]].assign(**dict.fromkeys(PRICE_TABLE.names[1:], "no price")).to_parquet(
-        tmp_path / "prices.parquet"
-    )
-
-    def last_year():
-        now = datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)
-        return FilesMarket(tmp_path, (), tmp_path / "memory.json", clock=lambda: now).last_complete_year()
-
-    assert last_year() == 2020
-    monkeypatch.setattr(watch, "read_files", lambda *_, **__: pytest.fail("read again"))
-    assert last_year() == 2020

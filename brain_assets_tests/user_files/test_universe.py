@@ -64,6 +64,7 @@ def test_a_symbol_can_be_chosen_in_the_weeks_before_which_it_was_a_member(folder
         np.testing.assert_array_equal(getattr(bars, name), getattr(everyone, name))
 
 
+@pytest.mark.slow
 def test_models_forecasts_and_portfolios_are_of_members_alone(folder: Path, tiny_lstm: LstmConfig) -> None:
     market, cutoff = FilesMarket(folder), datetime.date(2019, 12, 31)
     panel = add_signals(PricePanel.from_frame(market.prices(*YEARS)))
@@ -106,14 +107,6 @@ def test_a_year_tells_of_no_change_that_came_later_and_years_join(folder: Path) 
     assert mask[1].any()
 
 
-def test_a_year_tells_of_its_own_days_alone_once_years_are_joined(folder: Path) -> None:
-    stale = fetch(FilesMarket(folder), 2020)  # remembers spans of 2019
-    (folder / "universe.csv").write_text("\n".join(SPANS).replace("2019-06-12", "2019-06-11"))
-    sessions = np.arange("2019-01-01", "2021-01-01", dtype="datetime64[D]")
-    [mask] = member_mask(chain_prices([fetch(FilesMarket(folder), 2019), stale]).attrs[MEMBERS], ("AAA",), sessions)
-    np.testing.assert_array_equal(mask, sessions < np.datetime64(JUNE))
-
-
 def test_members_without_prices_are_named_and_counted(folder: Path) -> None:
     bars = FilesMarket(folder).prices(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
     assert describe_members(bars) == "3 members, 2 with prices"
@@ -121,13 +114,6 @@ def test_members_without_prices_are_named_and_counted(folder: Path) -> None:
     assert found.sentence == "GONE: 1 member of the universe without prices in any file."
     bars.attrs[MEMBERS] = {"AAA": [["2017-01-01", "2018-12-31"], ["2017-03-01", "2017-06-30"]]}  # one in the other
     assert describe_members(bars) == "1 members, 1 with prices"
-
-
-def test_another_future_leaves_who_was_a_member(folder: Path) -> None:
-    recorded = RecordedMarket(FilesMarket(folder), *YEARS)
-    changed = recorded.perturbed(JUNE)
-    asked = datetime.date(2018, 1, 1), datetime.date(2020, 1, 1)
-    assert changed.prices(*asked).attrs[MEMBERS] == recorded.prices(*asked).attrs[MEMBERS]
 
 
 def test_a_change_of_members_is_one_of_the_prices_of_its_years(folder: Path) -> None:
@@ -158,3 +144,10 @@ def test_what_is_no_membership_is_refused_with_its_place(folder: Path, line: str
     (folder / "universe.csv").write_text("\n".join([*SPANS, line]))
     with pytest.raises(TableError, match=f"^{sentence}"):
         FilesMarket(folder).prices(*YEARS)
+
+
+def test_another_future_leaves_who_was_a_member(folder: Path) -> None:
+    recorded = RecordedMarket(FilesMarket(folder), *YEARS)
+    changed = recorded.perturbed(JUNE)
+    asked = datetime.date(2018, 1, 1), datetime.date(2020, 1, 1)
+    assert changed.prices(*asked).attrs[MEMBERS] == recorded.prices(*asked).attrs[MEMBERS]

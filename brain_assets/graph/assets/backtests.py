@@ -27,7 +27,7 @@ from brain_assets.portfolio.checks import backtest_weights_verdict, beats_equal_
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policy import followed_by
 from brain_assets.portfolio.seeds import seed_strategy
-from brain_assets.portfolio.trials import record_trial, trial_of
+from brain_assets.portfolio.trials import record_trial
 from brain_assets.progress import warn
 from brain_assets.registry import AVERAGE, Family
 from brain_assets.store.fingerprint import hash_json
@@ -183,5 +183,4 @@ def _record_trials(
         forecaster_config = configs[0][1] if configs else None
         if forecaster == AVERAGE and configs:
             forecaster_config = hash_json({AVERAGE: configs})
-        trial = trial_of(family, year, net_return, policy.config, forecaster_config)
-        record_trial(folder, trial, policy.config, forecaster_config)
+        record_trial(folder, family, year, net_return, policy.config, forecaster_config)

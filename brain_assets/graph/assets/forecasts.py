@@ -10,10 +10,9 @@ import pandas as pd
 from brain_assets.check_result import format_figure
 from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.checks import forecast_verdicts
-from brain_assets.forecasting.metrics import hit_rate, mean_skill
+from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
-    forecast_matrices,
     weekly_correlations,
     weeks_by_source,
 )
@@ -79,7 +78,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         columns = [name for name in families_in(forecasts) if name in weekly]
         used = {name: weeks_by_source(forecasts, name) for name in families_in(forecasts)}
         metadata: Metadata = {
-            "skill": _skill(forecasts, weekly),
+            "skill": _skill(weekly),
             "rank_correlation": chart(
                 f"forecasts {year}",
                 {column_label(name): np.nancumsum(weekly[name]) for name in columns or weekly},
@@ -105,16 +104,14 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     return walkforward_forecasts
 
 
-def _skill(forecasts: pd.DataFrame, weekly: pd.DataFrame) -> dg.TableMetadataValue:
+def _skill(weekly: pd.DataFrame) -> dg.TableMetadataValue:
     """Tell how well each column ranked the symbols of a week, and of how much chance is capable."""
     lines = []
     for name in weekly:
-        _, forecast, realized = forecast_matrices(forecasts, name)
-        skill, known = mean_skill(weekly[name].to_numpy()), weekly[name].notna()
+        skill = mean_skill(weekly[name].to_numpy())
         line = {"forecast": column_label(name), "rank correlation": format_figure(skill.rank_correlation, "+.3f")}
         line |= {"t": format_figure(skill.t_statistic, "+.1f")}
-        line |= {"detectable": format_figure(skill.smallest_detectable, ".3f")}
-        lines.append(line | {"hit rate": format_figure(hit_rate(forecast[known], realized[known]), ".1%")})
+        lines.append(line | {"detectable": format_figure(skill.smallest_detectable, ".3f")})
     return as_table(pd.DataFrame(lines))
 
 

@@ -27,9 +27,8 @@ from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.checks import weights_verdict
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.diagnostics import degeneracy
-from brain_assets.portfolio.policies import training_weeks
+from brain_assets.portfolio.policies import SeedTraining, training_weeks
 from brain_assets.portfolio.policy import Policy, weights_on
-from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.store.names import cutoff_of_year
 
 
