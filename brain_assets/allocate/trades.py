@@ -51,7 +51,7 @@ def read_holdings(path: Path) -> dict[str, float]:
     if sheet.header.names != ("symbol", "shares"):
         got = "others" if sheet.header.names else "nothing"  # not which: who knows what file it is
         raise AllocationError(f"{path}: expected the columns symbol, shares, got {got}; correct the file.")
-    names, amounts = sheet.read([0, 1])
+    (names, amounts), lines = sheet.read([0, 1])
     symbols = pd.Series(names.to_pylist(), dtype="str").str.strip()
     try:
         shares = np.asarray(parse_numbers({1: amounts}, sheet.separator != ",")[1].values, dtype=np.float64)
@@ -64,7 +64,7 @@ def read_holdings(path: Path) -> dict[str, float]:
     ):
         for row in np.flatnonzero(wrong)[:1].tolist():
             got = f"{text_at(names, row)}, {text_at(amounts, row)}"
-            raise AllocationError(f"{path}, {sheet.places([row])[0]}: expected {expected}, got {got}; correct it.")
+            raise AllocationError(f"{path}, {sheet.place} {lines[row]}: expected {expected}, got {got}; correct it.")
     return dict(zip(symbols, shares.tolist(), strict=True))
 
 

@@ -49,7 +49,7 @@ class LookaheadResult:
         if self.comparison is None or self.first is None:
             return ()
         wanted = {self.first.asset}
-        for asset, parents in reversed(self.comparison.upstream.items()):  # each is made after its parents
+        for asset, parents in reversed([*self.comparison.upstream.items()]):  # each is made after its parents
             wanted |= set(parents) if asset in wanted else set()
         unlike = {found.asset for found in self.comparison.differences}
         others = [name for name in self.comparison.assets if name in wanted - {self.first.asset}]
