@@ -269,7 +269,8 @@ def shared_backfill(factory: pytest.TempPathFactory) -> Finished:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not output.exists():
             config = write_config(folder / "tiny.yaml")
-            run = in_own_process(folder / "data", "backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(config))
+            given = ("backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(config))
+            run = in_own_process(folder / "data", *given, seconds=900)
             assert run.returncode == 0, run.stdout + run.stderr
             output.write_text(run.stdout)
     return Finished(folder / "data", folder / "tiny.yaml", output.read_text())

@@ -118,19 +118,19 @@ def test_another_configuration_average_or_device_makes_it_stale_and_any_device_d
 def test_what_is_damaged_or_gone_is_named_refused_and_made_again(finished, tmp_path):
     data = finished.copy(tmp_path)
     before = contents(weights(data))
-    flip(forecasts := data / "forecasts" / "2021.parquet")
+    flip(forecasts := data / "forecasts" / "2020.parquet")
     flip(model := data / "models" / "patchtst" / "snapshot-2020-12-31" / "model.safetensors")
     flip(manifest := data / "models" / "sac" / "snapshot-2020-12-31" / "metadata.json")
-    shutil.rmtree(data / "models" / "lstm" / "snapshot-2021-12-31")
+    shutil.rmtree(data / "models" / "lstm" / "snapshot-2020-12-31")
     shown = brain_assets(data, "status", "--config", str(finished.config))
-    damaged = {(2021, "walkforward_forecasts"): forecasts, (2020, "patchtst_snapshot"): model}
+    damaged = {(2020, "walkforward_forecasts"): forecasts, (2020, "patchtst_snapshot"): model}
     damaged[2020, "sac_policy"] = manifest
-    wrong = {**dict.fromkeys(damaged, "damaged"), (2021, "lstm_snapshot"): "missing"}
+    wrong = {**dict.fromkeys(damaged, "damaged"), (2020, "lstm_snapshot"): "missing"}
     assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), **wrong}
     for (year, name), path in damaged.items():
         [line] = [line for line in shown.stdout.splitlines() if line.startswith(f"{name} {year}: damaged: ")]
         assert str(path) in line
-    assert "lstm_snapshot 2021: missing: its folder is gone" in shown.stdout.splitlines()
+    assert "lstm_snapshot 2020: missing: its folder is gone" in shown.stdout.splitlines()
     for command, path in ((("report",), model), (("allocate", "--date", "2021-06-01"), manifest)):
         refused = brain_assets(data, *command)
         assert refused.returncode != 0

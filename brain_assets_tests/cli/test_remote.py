@@ -12,9 +12,6 @@ from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import (
-    COMMAND,
-    REPOSITORY,
-    environment,
     in_own_process,
     outcomes,
     states,
@@ -43,16 +40,6 @@ class Driver:
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return in_own_process(self.data_dir, *arguments, **self.variables, **variables)  # type: ignore[arg-type]
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*COMMAND, *arguments],
-            env=environment(self.data_dir, **self.variables),  # type: ignore[arg-type]
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def backfill(self, years: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run("backfill", years, "--config", self.config, **variables)
@@ -123,30 +110,6 @@ def test_a_bucket_holds_what_a_disk_holds_byte_for_byte(s3: LoopbackS3, on_disk:
     assert f"{URL}/reports/sample-2019-2020.html" in report.stdout
     assert read_bytes(s3.place() / "reports" / "sample-2019-2020.html").startswith(b"<!doctype html>")
     assert driver.run("allocate", "--date", "2020-06-01").returncode == 0
-
-
-def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:
-    driver, reached = Driver(tmp_path / "driver", URL), threading.Event()
-
-    def stall_in_mid_write(request: str) -> str | None:
-        if request.startswith("PUT") and "/patchtst/snapshot-2020-12-31/" in request and "weights.pt" in request:
-            reached.set()
-            return "stall"
-        return None
-
-    with s3.faulty(stall_in_mid_write):
-        process = driver.start("backfill", "2019-2020", "--config", driver.config)
-        try:
-            assert reached.wait(240)
-        finally:
-            process.kill()
-        process.communicate(timeout=10)
-    done = driver.backfill("2019-2020")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert outcomes(done.stdout)[2020, "lstm_snapshot"].startswith(("done already", "made", "run, nothing"))
-    assert {said for (year, _), said in outcomes(done.stdout).items() if year == 2019} == {"done already, skipped"}
-    assert_same_bytes(on_disk, s3)
-    assert_all_done(driver)
 
 
 def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
