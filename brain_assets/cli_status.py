@@ -1,6 +1,7 @@
 """The command `brain-assets status`: a row an asset, a column a year, and below it why what is not done is not."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -8,6 +9,8 @@ from brain_assets.cli_run import counted, data_warnings, first_sentence, places_
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.status import State, Status, StatusReader, asset_names, last_made
+from brain_assets.paths import is_file
+from brain_assets.store.tables import IDENTITY_FILE
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -25,6 +28,8 @@ MARKS = {
 }
 WARNED = "[yellow]![/]"
 WORDS = {mark: state.value for state, mark in MARKS.items()} | {WARNED: "done, with a warning"}
+DEMO = Path("data/demo")
+"""Where `make demo` leaves its results."""
 
 Found = Mapping[tuple[str, int], Status]
 
@@ -51,7 +56,11 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
     for line in _reasons(found):
         console.print(escape(line))
     if not any(last.values()) and all(each.state is State.MISSING for each in found.values()):
-        console.print(f"Nothing is here yet; to make it: brain-assets backfill {chosen[0]}-{chosen[-1]}")
+        if is_file(DEMO / IDENTITY_FILE) and settings.data_dir != DEMO:
+            console.print(f"Nothing is here. What make demo left lies in {DEMO}:")
+            console.print(f"  export BRAIN_MARKET=sample BRAIN_DATA_DIR={DEMO}")
+        else:
+            console.print(f"Nothing is here yet; to make it: brain-assets backfill {chosen[0]}-{chosen[-1]}")
 
 
 def _print_years(found: Found, names: Sequence[str], years: Sequence[int], width: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -27,7 +27,7 @@ from brain_assets.paths import DataPath, as_place, list_names
 from brain_assets.plugins import require_extra, resolve
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage, hub_address
 from brain_assets.store.tables import read_identity
@@ -36,19 +36,22 @@ from brain_assets.terminal import parse_years, read_years, warnings_shown
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+HUB = "hf://"
+"""What the name of a model repo begins with, ``hf://user/name``."""
 Years = int | str | Iterable[int] | None
 """Partition years: 2022, ``"2020-2022"``, ``range(2020, 2023)``; None: all that are there."""
 
 
 def open(  # noqa: A001 - called as `brain_assets.open`
     place: str | DataPath, *, market: str | None = None, files: str | Path | None = None
-) -> Study:
+) -> Study | HubStudy:
     """Open what the main job left in a data folder; nothing is written.
 
     Parameters
     ----------
     place : str, Path or UPath
-        A folder, or a URL such as ``s3://bucket/prefix``.
+        A folder; a URL such as ``s3://bucket/prefix``; or ``hf://user/name``, a model repo of the Hub, which holds
+        snapshots only.
     market : str, optional
         Default: what the folder says it is of; where it does not, ``BRAIN_MARKET``.
     files : str or Path, optional
@@ -59,6 +62,8 @@ def open(  # noqa: A001 - called as `brain_assets.open`
     StorageError
         If there is nothing, or another market's results.
     """
+    if str(place).startswith(HUB):
+        return HubStudy(str(place).removeprefix(HUB).strip("/"))
     folder = as_place(place)
     if not list_names(folder):
         raise StorageError(
@@ -215,6 +220,16 @@ class Study:
                 f"{name}: expected years after {first}, got {', '.join(map(str, asked)) or 'none'}; {hint}."
             )
         return self._tables.read(name, kept)
+
+
+class HubStudy(NamedTuple):
+    """The snapshots of one family in a model repo of the Hub; `brain_assets.open` gives one."""
+
+    repo: str
+
+    def snapshot(self, family: str, year: int) -> ModelSnapshot:
+        """Read the model of a family that saw nothing after 31 December of a year; see `ModelSnapshot.from_hub`."""
+        return ModelSnapshot.from_hub(self.repo, revision=snapshot_name(cutoff_of_year(year)), family=family)
 
 
 def _settings(folder: str | DataPath | None, market: str | None, files: str | Path | None, **others: Any) -> Settings:

@@ -1,5 +1,6 @@
 """What the commands share: options, the console, how an error looks, how years and files are read."""
 
+import datetime
 import logging
 import re
 import sys
@@ -178,7 +179,7 @@ class Live:
     """What is under way, at the foot of a terminal: a line for all, then one a year of an asset that is being made."""
 
     def __init__(self, shown: Progress) -> None:
-        self._shown, self._all, self._n_ended = shown, shown.add_task("", said=""), 0
+        self._shown, self._all, self._n_ended = shown, shown.add_task("", total=None, said=""), 0
         self._lines: dict[tuple[str, int], TaskID] = {}
 
     def say(self, said: str) -> None:
@@ -194,12 +195,16 @@ class Live:
                 self._shown.remove_task(self._lines.pop(unit))
         else:
             if unit not in self._lines:
-                self._lines[unit] = self._shown.add_task(f"{event.year or ''} {event.asset}".strip(), said="")
+                self._lines[unit] = self._shown.add_task(
+                    f"{event.year or ''} {event.asset}".strip(), total=None, said=""
+                )
             if event.kind == "progress":  # which begins with family and year; they stand before it
                 said = re.sub(r"^\S+ (19|20)[0-9]{2}[:,] ", "", visible(event.detail))
                 self._shown.update(self._lines[unit], said=said)
         total = self._n_ended + n_unfinished
-        self._shown.update(self._all, description=f"{self._n_ended} of {total}", said="", visible=total > 1)
+        left = self._shown.tasks[0].elapsed * n_unfinished / self._n_ended if self._n_ended else 0  # type: ignore[operator]
+        said = f"about {datetime.timedelta(seconds=round(left))} left" if left >= 1 else ""
+        self._shown.update(self._all, description=f"{self._n_ended} of {total}", said=said, visible=total > 1)
 
 
 @contextmanager

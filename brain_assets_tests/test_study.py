@@ -19,6 +19,7 @@ from brain_assets.portfolio.weights_table import CASH
 from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished
 from brain_assets_tests.conftest import SYMBOLS, TINY
 from brain_assets_tests.graph.worlds import HERE, NAMES
+from brain_assets_tests.store.hubs import DATE, REPO, WatchedHub, publish
 
 pytestmark = pytest.mark.wings
 GIVEN: dict[str, Any] = {"market": "simulator", "symbols": SYMBOLS, "last_year": YEARS[-1], "config": TINY}
@@ -86,6 +87,17 @@ def test_a_bucket_is_read_as_a_folder_is(study: ba.Study, finished: Finished) ->
     elsewhere = ba.open(url)
     assert elsewhere.backtest().equals(ba.open(finished.data_dir).backtest())
     assert elsewhere.snapshot("ppo", 2021).files == study.snapshot("ppo", 2021).files
+
+
+def test_a_hub_repo_gives_snapshots(study: ba.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = study.snapshot("lstm", 2019).files
+    with WatchedHub() as hub:
+        publish(hub, {DATE: files})
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+        opened = ba.open(f"hf://{REPO}")
+        assert opened.snapshot("lstm", 2019).files == files
+        with pytest.raises(BrainAssetsError, match=r"^user/lstm@snapshot-2019-12-31/metadata.json: expected family pp"):
+            opened.snapshot("ppo", 2019)
 
 
 def test_charts_are_the_reports_own(study: ba.Study) -> None:

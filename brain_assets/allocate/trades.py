@@ -53,8 +53,9 @@ def read_holdings(path: Path) -> dict[str, float]:
         raise AllocationError(f"{path}: expected the columns symbol, shares, got {got}; correct the file.")
     (names, amounts), lines = sheet.read([0, 1])
     symbols = pd.Series(names.to_pylist(), dtype="str").str.strip()
+    key = ("shares", 0)
     try:
-        shares = np.asarray(parse_numbers({1: amounts}, sheet.separator != ",")[1].values, dtype=np.float64)
+        shares = np.asarray(parse_numbers({key: amounts}, sheet.separator != ",")[key].values, dtype=np.float64)
     except TwoWays as error:
         raise AllocationError(f"{path}: expected decimal points, or commas, got both; write all one way.") from error
     for wrong, expected in (

@@ -152,24 +152,29 @@ class HubStore(Store):
         return data
 
     def _fetch(self, path: str, branch: Branch) -> bytes:
-        """Read a file that is what the listing says."""
+        """Read a file that is what the listing says; of a larger one, no more than a byte too many."""
         from huggingface_hub import get_session
         from huggingface_hub.errors import EntryNotFoundError
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
-        api = self._client.api
+        api, listed = self._client.api, branch.files[path]
+        longest = (listed.size or 0) + 1
 
         def download() -> bytes:
-            url = f"{api.endpoint}/{self.repo}/resolve/{branch.commit}/{path}"
-            response = get_session().get(url, headers=build_hf_headers(token=api.token))
-            hf_raise_for_status(response)
-            return bytes(response.content)
+            url, data = f"{api.endpoint}/{self.repo}/resolve/{branch.commit}/{path}", bytearray()
+            with get_session().stream("GET", url, headers=build_hf_headers(token=api.token)) as response:
+                hf_raise_for_status(response)
+                for chunk in response.iter_bytes():
+                    data.extend(chunk[: longest - len(data)])
+                    if len(data) == longest:  # it may never end
+                        break
+            return bytes(data)
 
         try:
             data = self._client.ask(download)
         except EntryNotFoundError:
             raise damaged(path, "a file", "none") from None
-        if not _is_same(branch.files[path], data):
+        if not _is_same(listed, data):
             raise TransientError(f"other bytes than those of {path}")
         return data
 

@@ -8,6 +8,7 @@ import pytest
 from brain_assets import __version__
 from brain_assets.cli import ORDER
 from brain_assets.start import LOADING
+from brain_assets.store.tables import IDENTITY_FILE
 from brain_assets.terminal import console
 from brain_assets_tests.backfills import (
     Finished,
@@ -46,7 +47,7 @@ def test_while_it_runs_each_worker_has_a_line_and_what_has_ended_stands_above(tm
     pool, made, overall, worker = live[:4]
     assert pool.startswith("years of assets at a time: 1")
     assert re.fullmatch(rf"2019 {assets[0]:<22} made in [\d.]+ s", made)
-    assert re.fullmatch(r"1 of 2 +0:00:\d\d", overall)
+    assert re.fullmatch(r"1 of 2 +about 0:00:\d\d left +0:00:\d\d", overall)
     assert re.fullmatch(rf"2019 {assets[1]} +0:00:\d\d", worker)
     end = screen(shown)
     assert end[:2] == [pool, made]
@@ -112,7 +113,10 @@ def test_helps_fit_a_terminal(tmp_path: Path, command: str) -> None:
     assert [line for line in lines if len(line) > 80 or "…" in line] == []
 
 
-def test_status_writes_nothing_and_says_what_to_do_where_nothing_is(folder: Path, tmp_path: Path) -> None:
+def test_status_writes_nothing_and_says_what_to_do_where_nothing_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert brain_assets(folder, "status").returncode == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -122,6 +126,9 @@ def test_status_writes_nothing_and_says_what_to_do_where_nothing_is(folder: Path
     assert run.stdout.splitlines()[0] == f"Market simulator, {tmp_path / 'none'}"
     assert run.stdout.splitlines()[-1] == "Nothing is here yet; to make it: brain-assets backfill 2019-2021"
     assert not (tmp_path / "none").exists()
+    (tmp_path / "data" / "demo").mkdir(parents=True)
+    (tmp_path / "data" / "demo" / IDENTITY_FILE).write_text("{}")
+    assert "  export BRAIN_MARKET=sample BRAIN_DATA_DIR=data/demo" in brain_assets(tmp_path / "none", "status").stdout
 
 
 def test_thirty_years_fit_in_blocks_in_the_order_of_the_graph(tmp_path: Path) -> None:

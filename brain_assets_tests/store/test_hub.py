@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
@@ -293,6 +294,25 @@ def test_files_that_are_too_large_are_refused_before_they_are_read(
     with pytest.raises(RefusedSnapshotError, match=rf"{name}: expected at most [\d,]+ bytes, got {claim:,}"):
         store.read(BRANCH)
     assert not hub.asked("/resolve/")
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(
+    hub: WatchedHub, store: HubStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(hub, {DATE: OURS})
+    iter_bytes = httpx2.Response.iter_bytes
+
+    def endless(response: httpx2.Response, chunk_size: int | None = None) -> Iterator[bytes]:
+        if "/resolve/" not in str(response.url):
+            yield from iter_bytes(response, chunk_size)
+            return
+        for _ in range(1000):
+            yield b"x" * 1000
+        raise AssertionError("it is read on and on")
+
+    monkeypatch.setattr(httpx2.Response, "iter_bytes", endless)
+    with pytest.raises(HubUnavailableError, match=f"other bytes than those of {MANIFEST}"):
+        store.read(BRANCH)
 
 
 @pytest.mark.parametrize(
