@@ -60,7 +60,7 @@ class _Commands(TyperGroup):
             with warnings_shown():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
-            console.print("; ".join(["stopped", *stopped.args]))
+            console.print("; ".join(["stopped", *(stopped.args or ["nothing is half-written: run it again"])]))
             raise typer.Exit(INTERRUPTED) from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,6 +1,7 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -67,6 +68,8 @@ class Settings(BaseSettings):
 
     alert_slack_webhook: SecretStr | None = Field(None, alias="BRAIN_ALERT_SLACK_WEBHOOK")
     """Incoming webhook of Slack that is told of failed runs; its address is a secret, never printed."""
+    owners: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_OWNERS")
+    """Who answers for the assets, in Dagster's UI: mail addresses, or ``team:name``, separated by commas."""
     ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
     """Where Dagster's UI is reached: the links in alerts begin with it."""
 
@@ -77,7 +80,7 @@ class Settings(BaseSettings):
     _families: Families = PrivateAttr()
     _model_repos: Mapping[str, str] = PrivateAttr()
 
-    @field_validator("symbols", "plugins", mode="before")
+    @field_validator("symbols", "plugins", "owners", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -89,6 +92,13 @@ class Settings(BaseSettings):
     def _no_repeats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
             raise ValueError("expected each symbol once")
+        return value
+
+    @field_validator("owners")
+    @classmethod
+    def _are_owners(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"team:\S+|[^@:\s]+@[^@:\s]+\.\w+", owner) for owner in value):
+            raise ValueError("expected mail addresses, or team:name")
         return value
 
     @field_validator("ui_url")

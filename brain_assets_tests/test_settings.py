@@ -48,6 +48,7 @@ GIVEN: dict[str, tuple[str, str, object]] = {
     "hf_token": ("HF_TOKEN", "hf_secret", SecretStr("hf_secret")),
     "plugins": ("BRAIN_PLUGINS", f"{PPO}, {LSTM}", (PPO, LSTM)),
     "alert_slack_webhook": ("BRAIN_ALERT_SLACK_WEBHOOK", "https://a.org/secret", SecretStr("https://a.org/secret")),
+    "owners": ("BRAIN_OWNERS", "ada@a.org, team:risk", ("ada@a.org", "team:risk")),
     "ui_url": ("BRAIN_UI_URL", "https://dagster.example.org/", "https://dagster.example.org"),
     "engine": ("BRAIN_ENGINE", "ray", "ray"),
     "cluster_config": ("BRAIN_CLUSTER_CONFIG", "/tmp/cluster.yaml", Path("/tmp/cluster.yaml")),
@@ -120,6 +121,7 @@ def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: 
         ("BRAIN_BOOTSTRAP_YEARS", "1", "input should be greater than or equal to 2"),
         ("BRAIN_LAST_YEAR", "latest", "input should be a valid integer"),
         ("BRAIN_SYMBOLS", "AAA,BBB,AAA", "expected each symbol once"),
+        ("BRAIN_OWNERS", "ada@a.org, ada", "expected mail addresses, or team:name"),
         ("STORAGE_BACKEND", "s3", "input should be 'local' or 'hf'"),
     ],
 )

@@ -67,10 +67,10 @@ def open_project(settings: Settings) -> Project:
     added = [use(text, dg.Definitions, project) for text in settings.brought.definitions]
     with blamed("plug-ins", "definitions that go together with ours"):
         definitions = dg.Definitions.merge(core, *added)
-        market_tag = {"market": settings.market}  # so that the UI says whose results these are, and finds them by it
+        tag, owners = {"market": settings.market}, settings.owners  # the UI shows both, and finds assets by them
         with warnings.catch_warnings(category=dg.PreviewWarning, action="ignore"):  # the method is still called so
             definitions = definitions.map_asset_specs(
-                func=lambda spec: spec.replace_attributes(tags={**spec.tags, **market_tag})
+                func=lambda spec: spec.replace_attributes(tags={**spec.tags, **tag}, owners=[*spec.owners, *owners])
             )
         definitions.get_repository_def()  # all are put together
     return replace(project, definitions=definitions)

@@ -53,6 +53,9 @@ def test_what_follows_from_settings_is_each_projects_own(projects: dict[str, Pro
         for name, project in {**projects, "told": told}.items()
     }
     assert [name for name, status in sensors.items() if status is dg.DefaultSensorStatus.RUNNING] == ["told"]
+    owned = open_project(read_settings(data_dir=str(tmp_path), market="sample", owners=("team:risk",)))
+    specs = owned.definitions.resolve_all_asset_specs()
+    assert {(*spec.owners, spec.tags["market"]) for spec in specs} == {("team:risk", "sample")}
     resources = [project.definitions.resources or {} for project in projects.values()]
     folders = {each["snapshot_io"].storages["lstm"].folder for each in resources}
     assert folders == {tmp_path / name / "models" / "lstm" for name in projects}
