@@ -34,9 +34,8 @@ class ClusterConfig(pydantic.BaseModel):
     env_vars: tuple[str, ...] = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_ENDPOINT")
     """Names of variables that are handed to workers as they are here, beside the settings; none that is secret."""
     runtime_env: dict[str, Any] = {}  # of Ray, for nodes that lack the package
-    max_workers: int = pydantic.Field(
-        32, ge=1
-    )  # of a command without --jobs; Ray lets those wait that it has no room for
+    max_workers: int = pydantic.Field(32, ge=1)
+    """Of a command without --jobs; Ray lets those wait that it has no room for."""
     retries: int = pydantic.Field(3, ge=0)  # how often a year of an asset is begun again whose worker was lost
     resources: dict[str, WorkerResources] = {}  # by asset, else by pool (training, market)
 

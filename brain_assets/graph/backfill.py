@@ -21,6 +21,7 @@ import dagster as dg
 import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
+from brain_assets.graph.instance import patiently
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.options import takes_force
 from brain_assets.graph.pools import MARKET_POOL, pool_of
@@ -106,7 +107,7 @@ class Backfill:
             self._stop_if_asked()
             if any(parent in self._open for parent in self._parents(*unit)):
                 continue
-            found = self._decide(unit)
+            found = patiently(partial(self._decide, unit), self._stop_if_asked)
             del self._waiting[unit]
             if isinstance(found, Event):
                 yield self._ended(found)
@@ -167,7 +168,8 @@ class Backfill:
         del self._running[task]
         self._reader = None  # it remembers what it read
         if isinstance(message, Lost):
-            end_runs_of(self._instance, [worker], canceled=False)
+            end = partial(end_runs_of, self._instance, [worker], canceled=False)
+            patiently(end, self._stop_if_asked)
             yield from self._tried_again(message, worker, pool)
         elif not task.seed:
             yield self._ended(message[1])

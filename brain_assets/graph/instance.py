@@ -4,22 +4,31 @@ import fcntl
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import dagster as dg
+import tenacity
 from dagster._check import CheckError
 from dagster_shared.serdes.errors import DeserializationError
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.pools import let_training_use_all_cores
+from brain_assets.graph.tasks import WAIT_SECONDS
 from brain_assets.paths import is_remote
+from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
+
+T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 60
 """How old the last sign of a daemon may be that still runs: it gives one every half minute."""
+
+MAX_AWAY_SECONDS = 600
+"""How long Dagster's database may be away before work is given up."""
 
 
 def home_of(settings: Settings) -> Path:
@@ -76,6 +85,38 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         if type(error) not in (sqlalchemy.exc.DatabaseError, sqlalchemy.exc.OperationalError, DeserializationError):
             raise
         raise _unusable(home, error) from error
+
+
+def patiently(operation: Callable[[], T], stop_if_asked: Callable[[], None]) -> T:
+    """Do something that needs Dagster's database, and wait if its server is away; raises its error after a while.
+
+    The wait ends with what `stop_if_asked`, which is called again and again, raises.
+    """
+
+    def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            stop_if_asked()
+            time.sleep(min(left, WAIT_SECONDS))
+
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_away),
+        wait=tenacity.wait_exponential(max=10),
+        stop=tenacity.stop_after_delay(MAX_AWAY_SECONDS),
+        sleep=sleep,
+        before_sleep=lambda _: LOGGER.info("Dagster's database does not answer: waiting for it"),
+        reraise=True,
+    )
+    return waiting(operation)
+
+
+def _is_away(error: BaseException) -> bool:
+    """Tell whether an error says that a database server does not answer; files that fail, fail for good."""
+    import sqlalchemy.exc
+
+    lost = sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
+    causes = (error, error.__cause__, error.__context__)
+    return any(isinstance(cause, lost) and not isinstance(cause.orig, sqlite3.Error | None) for cause in causes)
 
 
 def _open(home: Path) -> dg.DagsterInstance:

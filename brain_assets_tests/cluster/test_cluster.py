@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from brain_assets_tests.backfills import (
     write_config,
 )
 from brain_assets_tests.graph.worlds import DEFS
+from brain_assets_tests.postgres import home_on_postgres, postgres
 from brain_assets_tests.ray_nodes import Cluster, ray_cluster
 
 pytest.importorskip("ray", reason="no Ray: pip install 'brain_assets[cluster]'")
@@ -193,6 +195,44 @@ def test_a_node_that_dies_in_training_costs_that_run_and_nothing_else(tmp_path: 
         assert running.wait(PATIENCE) == 0
     assert_nothing_half(data)
     assert statuses(data / "dagster") == ["FAILURE", "SUCCESS"]
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_work_waits_for_a_database_that_is_restarted(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = long_training(tmp_path)
+    data, home = tmp_path / "data", home_on_postgres(tmp_path / "home")
+    with postgres() as server:
+        variables = {"RAY_ADDRESS": cluster.address, "DAGSTER_HOME": str(home), "DAGSTER_POSTGRES_URL": server.url}
+        handed = {"env_vars": ["DAGSTER_POSTGRES_URL"]}  # of a server without a password
+        variables["BRAIN_CLUSTER_CONFIG"] = str(write_config(tmp_path / "cluster.yaml", handed))
+        all_but(["ppo_policy", "backtest"], data, config, **variables)
+        running = start(data, "backfill", "2019", "--engine", "ray", "--config", str(config), **variables)
+        monkeypatch.setenv("DAGSTER_POSTGRES_URL", server.url)
+        await_training(home)
+        server.stop()
+        time.sleep(15)
+        assert running.poll() is None
+        server.start()
+        assert running.wait(PATIENCE) == 0
+        again = in_own_process(data, "backfill", "2019", "--config", str(config), **variables)
+        assert f"0 made, 0 run without change, {len(ASSETS)} done before, 0 not done" in again.stdout
+    assert_nothing_half(data)
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_two_drivers_are_as_two_runs_on_one_disk(tmp_path: Path, cluster: Cluster) -> None:
+    config = write_config(tmp_path / "tiny.yaml")
+    command = ("backfill", "2019", "--config", str(config))
+    local = in_own_process(tmp_path / "local", *command)
+    assert local.returncode == 0, local.stdout + local.stderr
+    one, other = (start(tmp_path / "data", *command, "--engine", "ray", RAY_ADDRESS=cluster.address) for _ in range(2))
+    assert (one.wait(PATIENCE), other.wait(PATIENCE)) == (0, 0)
+    assert files_of(tmp_path / "data") == files_of(tmp_path / "local")
+    assert_nothing_half(tmp_path / "data")
 
 
 @pytest.mark.slow

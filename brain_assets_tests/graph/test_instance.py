@@ -3,9 +3,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy.exc
 
 from brain_assets.errors import StorageError
-from brain_assets.graph.instance import dagster_home, open_instance
+from brain_assets.graph.instance import dagster_home, open_instance, patiently
 from brain_assets.settings import read_settings
 
 
@@ -62,3 +63,17 @@ def test_an_event_that_is_damaged_is_one_sentence(damage: tuple[str, str], said:
         database.execute(f"UPDATE event_logs SET event = replace(event, {damage[0]}, {damage[1]})")
     with pytest.raises(StorageError, match=WORDS.format(home, said)):
         open_damaged(home)
+
+
+def test_waiting_for_a_database_that_is_away_ends_when_it_is_asked_to() -> None:
+    asked = iter([False, True])
+
+    def stop_if_asked() -> None:
+        if next(asked):
+            raise KeyboardInterrupt
+
+    def away() -> None:
+        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, ConnectionError("no server"))
+
+    with pytest.raises(KeyboardInterrupt):
+        patiently(away, stop_if_asked)
