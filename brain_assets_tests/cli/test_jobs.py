@@ -23,11 +23,14 @@ from brain_assets_tests.backfills import (
     outcomes,
     paths_in,
     screen,
+    start,
     statuses,
+    write_config,
 )
 from brain_assets_tests.conftest import TINY
 from brain_assets_tests.graph.test_recovery import JOB, YEAR_NAMES
 from brain_assets_tests.graph.test_ui import ALL_GREEN, followed, launch, serving, states
+from brain_assets_tests.graph.worlds import RAW
 
 N_MOMENTS = 10
 COMMAND = ("backfill", f"{YEARS[0]}-{YEARS[-1]}")
@@ -109,6 +112,20 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
             assert {run.status.value for run in instance.get_runs()} <= {"SUCCESS", "CANCELED"}
     assert brain_assets(data, *command).returncode == 0
     assert files_of(data) == files_of(finished.data_dir)
+
+
+@pytest.mark.slow
+def test_two_backfills_at_once_make_what_one_makes(tmp_path):
+    both, alone, config = tmp_path / "both", tmp_path / "alone", write_config(tmp_path / "tiny.yaml")
+    assets = (*RAW, "lstm_snapshot", "walkforward_forecasts", "direct_policy")
+    command = ("backfill", "2019-2020", "--assets", ",".join(assets), "--config", str(config), "--jobs", "2")
+    one, other = (start(both, *command) for _ in range(2))
+    assert (one.wait(600), other.wait(600)) == (0, 0)
+    assert brain_assets(alone, *command).returncode == 0
+    assert_nothing_half(both)
+    assert files_of(both) == files_of(alone)
+    again = brain_assets(both, *command)
+    assert f"0 made, 0 run without change, {2 * len(assets)} done before, 0 not done" in again.stdout
 
 
 @pytest.mark.slow
