@@ -70,19 +70,13 @@ BENCHMARKS = [name for name in benchmark_strategies((*FORECASTERS, "average")) i
 
 
 def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
-    """Dagster's own in-memory IO managers hand over what the same run has made; more than one seed they cannot keep."""
+    """Dagster's own in-memory IO managers hand over what the same run has made."""
     result = dg.materialize_to_memory(YEARLY, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG)
     forecasts = result.output_for_node("walkforward_forecasts")
     for family in FORECASTERS:
         assert set(forecasts[f"{family}_source"]) == {"momentum"}  # the year's own snapshot is never used on it
     assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
     assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
-    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
-    needed = [*RAW, "walkforward_forecasts", *SNAPSHOTS, "ppo_policy"]
-    with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
-        dg.materialize_to_memory(
-            YEARLY, selection=needed, partition_key="2019", resources={"market": market}, run_config=twice
-        )
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +97,13 @@ def after_the_first(market: SimulatorMarket, three_years: tuple, tmp_path: Path)
     for name in TABLES:
         first.write(name, 2019, tables.read_year(name, 2019))
     return world(market, models, first), models
+
+
+def test_seeds_that_an_io_manager_would_not_keep_are_refused(after_the_first: tuple) -> None:
+    resources = {**after_the_first[0], "snapshot_io": dg.InMemoryIOManager()}
+    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
+    with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
+        run_year(2019, resources, names=["ppo_policy"], run_config=twice)
 
 
 def test_every_check_is_made_for_every_year_and_carries_it(three_years: tuple) -> None:
