@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import pytest
@@ -24,10 +25,12 @@ from brain_assets_tests.backfills import (
     paths_in,
     screen,
     statuses,
+    write_config,
 )
 from brain_assets_tests.conftest import TINY
 from brain_assets_tests.graph.test_recovery import JOB, YEAR_NAMES
 from brain_assets_tests.graph.test_ui import ALL_GREEN, followed, launch, serving, states
+from brain_assets_tests.graph.worlds import RAW
 
 N_MOMENTS = 10
 COMMAND = ("backfill", f"{YEARS[0]}-{YEARS[-1]}")
@@ -109,6 +112,21 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
             assert {run.status.value for run in instance.get_runs()} <= {"SUCCESS", "CANCELED"}
     assert brain_assets(data, *command).returncode == 0
     assert files_of(data) == files_of(finished.data_dir)
+
+
+@pytest.mark.slow
+def test_two_backfills_at_once_make_what_one_makes(tmp_path):
+    both, alone, config = tmp_path / "both", tmp_path / "alone", write_config(tmp_path / "tiny.yaml")
+    assets = (*RAW, "lstm_snapshot", "walkforward_forecasts", "direct_policy")
+    command = ("backfill", "2019-2020", "--assets", ",".join(assets), "--config", str(config), "--jobs", "2")
+    with ThreadPoolExecutor() as threads:
+        runs = list(threads.map(lambda _: in_own_process(both, *command, seconds=600), range(2)))
+    for run in runs:  # who is not alone in a folder's place at the very same moment may be told so
+        assert run.returncode == 0 or re.search("^error: .*: expected ", run.stderr), run.stdout + run.stderr
+        assert "Traceback" not in run.stdout + run.stderr
+    assert_nothing_half(both)
+    assert [brain_assets(folder, *command).returncode for folder in (both, alone)] == [0, 0]
+    assert files_of(both) == files_of(alone)
 
 
 @pytest.mark.slow

@@ -4,15 +4,18 @@ import datetime
 import itertools
 import math
 import statistics
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from brain_assets.arrays import FloatArray
 from brain_assets.errors import TableError
+from brain_assets.forecasting import weekly_features
 from brain_assets.forecasting.weekly_features import FEATURES, build_weekly_features, uniform_ranks
-from brain_assets.market.calendar import complete_weeks, sessions_between
+from brain_assets.market.calendar import Weeks, complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, VOLUME, PricePanel
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import SIGNALS
@@ -175,6 +178,25 @@ def test_nothing_from_the_first_session_of_the_week_on_moves_a_feature(week: int
     assert moved_by_the_week(week) == set()
 
 
+@pytest.mark.parametrize("name", ["past", "daily", "signals"])
+def test_a_feature_that_is_shifted_by_a_day_is_caught(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    past, daily = weekly_features.past_return, weekly_features._daily_features
+
+    def late(panel: PricePanel, weeks: Weeks, *reach: int) -> FloatArray:
+        return past(panel, replace(weeks, first=weeks.first + 1), *reach)
+
+    if name == "past":
+        monkeypatch.setattr(weekly_features, "past_return", late)
+        expected = set(weekly_features.PAST_RETURNS) - {"same_month", "momentum_12_1"}  # they end weeks before
+    elif name == "daily":
+        monkeypatch.setattr(weekly_features, "_daily_features", lambda *given: daily(*given[:-1], given[-1] + 1))
+        expected = set(weekly_features.DAILY)
+    else:
+        monkeypatch.setattr(weekly_features, "require_signals", lambda panel, _: np.roll(panel.signals, -1, axis=1))
+        expected = {"news", "news_4w", *RATIOS}
+    assert moved_by_the_week(-1) == expected
+
+
 def test_symbols_that_come_later_change_nothing() -> None:
     before = np.flatnonzero(WEEKS.first < PANEL.values.shape[1] - 60)  # symbol 2 is not listed yet
     earlier = [number for number in range(N_SYMBOLS) if number != 2]
@@ -183,3 +205,16 @@ def test_symbols_that_come_later_change_nothing() -> None:
         build_weekly_features(PANEL, WEEKS.select(before), "ridge")[earlier],
         build_weekly_features(without, WEEKS.select(before), "ridge"),
     )
+
+
+@pytest.mark.slow
+def test_a_wide_universe_takes_bounded_memory() -> None:
+    """347 symbols x 18 years: beside the panel and the result, a few times the result is held at most."""
+    panel = made_up(n_sessions=18 * 252, n_assets=347, first_year=1995)
+    weeks = complete_weeks(panel.sessions)
+    tracemalloc.start()
+    features = build_weekly_features(panel, weeks, "ridge")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert features.shape == (347, 938, len(FEATURES))
+    assert peak < 4 * features.nbytes, f"{peak / 1e6:.0f} MB"

@@ -99,6 +99,13 @@ def after_the_first(market: SimulatorMarket, three_years: tuple, tmp_path: Path)
     return world(market, models, first), models
 
 
+def test_seeds_that_an_io_manager_would_not_keep_are_refused(after_the_first: tuple) -> None:
+    resources = {**after_the_first[0], "snapshot_io": dg.InMemoryIOManager()}
+    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
+    with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
+        run_year(2019, resources, names=["ppo_policy"], run_config=twice)
+
+
 def test_every_check_is_made_for_every_year_and_carries_it(three_years: tuple) -> None:
     for year, result in three_years[0].items():
         found = evaluations(result)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from graphql import parse, validate
 
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import REPOSITORY, parses, shared_backfill
+from brain_assets_tests.conftest import TINY
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, YEARLY
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
@@ -34,7 +36,8 @@ TRAINED: dict[int, tuple[set[str], set[str]]] = {
     5: ({*RAW, "walkforward_forecasts", "sac_policy"}, set()),
 }
 """Number of a line -> what it makes: assets of every year, and assets without years."""
-"""So little data that training with the defaults takes seconds: the lines stand for themselves."""
+SMALL = {"BRAIN_FIRST_YEAR": "2018", "BRAIN_BOOTSTRAP_YEARS": "2", "BRAIN_LAST_YEAR": "2019"}
+"""One year to train, on two years of data."""
 
 
 def queries(command: str) -> list[str]:
@@ -115,6 +118,58 @@ def statuses(server: Server, run_ids: list[str]) -> list[str]:
 def wait_for(server: Server, run_ids: list[str], seconds: float = 600) -> None:
     wait_until(lambda: all(one in ("SUCCESS", "FAILURE") for one in statuses(server, run_ids)), seconds, pause=2.0)
     assert set(statuses(server, run_ids)) == {"SUCCESS"}
+
+
+MADE = "{ assetNodes { assetKey { path } assetMaterializations { runId } } }"
+
+
+def made(server: Server) -> dict[str, int]:
+    """Give by asset how often it was materialized."""
+    nodes = server.ask(MADE)["assetNodes"]
+    return {node["assetKey"]["path"][0]: len(node["assetMaterializations"]) for node in nodes}
+
+
+def tiny(assets: Collection[str]) -> dict[str, Any]:
+    """Give the run configuration with which what these assets train takes a moment."""
+    known = {name: TINY["ops"].get(name.replace("_model", "_snapshot")) for name in assets}
+    return {"ops": {name: options for name, options in known.items() if options}}
+
+
+def train_by_curl(server: Server, number: int, assets: set[str], _known: dict[str, Any]) -> None:
+    config = re.sub(r'"(\w+)":', r"\1:", json.dumps(tiny(assets)))
+    command = re.sub(r"\](, runConfigData: .*)?\n? *\}\) \{", f"], runConfigData: {config}}}) {{", COMMANDS[number])
+    answer = json.loads(run(server, command))
+    assert answer["data"]["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
+    waited = run(server, COMMANDS[6])
+    assert "COMPLETED_SUCCESS" in waited
+    assert "SUCCESS" in waited.rsplit("runsOrError", 1)[1]
+
+
+def train_by_python(server: Server, number: int, assets: set[str], known: dict[str, Any]) -> None:
+    if "client" not in known:
+        call(server, "[]", known)
+        submit, known["range"] = known["client"].submit_job_execution, lambda first, _last: [first]
+        known["client"].submit_job_execution = lambda *given, asset_selection, **options: submit(
+            *given, run_config=tiny(asset_selection), asset_selection=asset_selection, **options
+        )
+    run_ids = call(server, CALLS[number], known)
+    assert len(run_ids) == 1 + len(TRAINED[number][1])
+    wait_for(server, run_ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [train_by_curl, train_by_python])
+def test_every_line_of_a_training_makes_what_it_says(train: Any, tmp_path: Path) -> None:
+    data_dir, known = tmp_path / "data", {}
+    with serving(data_dir, "dagster", "dev", **SMALL) as server:
+        for number, (yearly, alone) in TRAINED.items():
+            before = made(server)
+            train(server, number, yearly | alone, known)
+            assert {name for name, times in made(server).items() if times > before[name]} == yearly | alone
+        ranges = json.loads(run(server, COMMANDS[7]))["data"]["assetNodes"][0]["assetPartitionStatuses"]["ranges"]
+        assert ranges == [{"status": "MATERIALIZED", "startKey": "2019", "endKey": "2019"}]
+        if train is train_by_python:
+            assert [status.value for status in eval(CALLS[6], known)] == ["SUCCESS"]
 
 
 # The Hub

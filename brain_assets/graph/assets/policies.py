@@ -11,6 +11,7 @@ from brain_assets import registry
 from brain_assets.check_result import CheckResult
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device, resolve_device
+from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
@@ -61,6 +62,10 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
         configured, given = run_config.read(context.op_execution_context.op_config)
         training = seed_training(family.name, tables, cutoff_date, configured, market, given.device)
         kept = SnapshotIOManager.of(snapshot_io, [family.name])
+        if given.n_seeds > 1 and kept is not snapshot_io:  # the others would be lost before a backtest trades them
+            raise ConfigError(
+                f"n_seeds: expected 1, as this IO manager keeps one model, got {given.n_seeds}; correct it."
+            )
         made, *other_seeds = _train(context, kept, training, given)
         trained = made.snapshot.metadata["training"]
         problem = degeneracy(trained)
