@@ -50,7 +50,7 @@ def refusal(data_dir, *arguments, record_fails=False, **variables):
         (
             ["2019"],
             {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": "/no/such/folder"},
-            r"/no/such/folder: expected a folder with price files, got no such folder; create it\.",
+            r"/no/such/folder: expected a folder with data files, got no such folder; create it\.",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished, tmp_path: Path) -> None:
-    with EchoingHub(403, at=1) as hub:
+    with EchoingHub(403, method="POST") as hub:
         data_dir = finished.copy(tmp_path)
         failed = run(data_dir, "sync", "push", "--family", "lstm", hub=hub)
         assert failed.returncode == 1

@@ -62,14 +62,14 @@ class WatchedHub(LoopbackHub):
 
 
 class EchoingHub(WatchedHub):
-    """Answers every request from the `at`-th on with a status and with words that repeat the token."""
+    """Answers requests from the `at`-th on, all or those of a method, with a status and words that repeat the token."""
 
-    def __init__(self, status: int, at: int = 0) -> None:
+    def __init__(self, status: int, at: int = 0, method: str = "") -> None:
         super().__init__()
-        self._status, self._at = status, at
+        self._status, self._at, self._method = status, at, method
 
     def answer(self, request: Request, body: bytes) -> Answer:
-        if request.index < self._at:
+        if request.index < self._at or self._method not in ("", request.method):
             return super().answer(request, body)
         known = request.headers.get("authorization", TOKEN)  # the storage gets none, and might know it nevertheless
         return Refusal(self._status, f"we do not like {known}").answer
