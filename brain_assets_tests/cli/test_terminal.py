@@ -116,7 +116,7 @@ def test_helps_fit_a_terminal(tmp_path: Path, command: str) -> None:
 def test_status_writes_nothing_and_says_what_to_do_where_nothing_is(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("brain_assets_tests.backfills.REPOSITORY", tmp_path)  # where it runs
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert brain_assets(folder, "status").returncode == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
