@@ -34,7 +34,8 @@ class Market(Protocol):
     def last_complete_year(self) -> int | None:
         """Give the last calendar year that this market has whole; None: whichever the clock has completed.
 
-        Cheap: it is called whenever the definitions load, so it never reads a whole table or the network.
+        Cheap: it is called whenever the definitions load, so it never asks the network, and reads
+        files only where they have changed.
         """
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
