@@ -121,7 +121,7 @@ def make_report(folder: str) -> None:
     resources["snapshot_io"].storages = {family: _Curves(family) for family in OURS.by_name}
     years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
     config = {"ops": {"report": {"config": years}}}
-    report = report_asset(Years.of(read_settings(), resources["market"]))
+    report = report_asset(Years.of(settings := read_settings(), resources["market"]), settings)
     assert dg.materialize([report], resources=resources, run_config=config).success
 
 

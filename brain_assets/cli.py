@@ -1,13 +1,16 @@
 """The command `brain-assets`."""
 
 import datetime
-import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
@@ -26,7 +29,9 @@ from brain_assets.graph.runs import prune as prune_run
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
 from brain_assets.market.calendar import utc_now
+from brain_assets.paths import is_remote
 from brain_assets.plugins import blamed, resolve
+from brain_assets.progress import warn
 from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.start import INTERRUPTED
 from brain_assets.terminal import (
@@ -171,6 +176,7 @@ def ui(
     environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(home)}
     options = "-W ignore -m dagster dev --log-level error -m brain_assets.definitions --port"
     command = [sys.executable, *options.split(), str(port)]
+    serve_reports(settings)
     server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - ours
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda given, _: server.send_signal(given))
@@ -182,6 +188,27 @@ def ui(
     with open_instance(home) as instance:
         instance.wipe_daemon_heartbeats()  # another may begin at once
     raise typer.Exit(code)
+
+
+def serve_reports(settings: Settings) -> None:
+    """Serve the folder of reports while the process lives, if their address is of this machine.
+
+    Dagster's UI links to them: it can show none itself.
+    """
+    address, folder = urlsplit(settings.reports_url), settings.data_dir / "reports"
+    if address.hostname != "127.0.0.1" or is_remote(folder):
+        return
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", address.port or 80), partial(_Reports, directory=str(folder)))
+    except OSError as error:
+        warn(f"reports: expected {settings.reports_url} to be free, got {error.strerror}; set BRAIN_REPORTS_URL.")
+        return
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class _Reports(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing of requests."""
 
 
 def _is_open(port: int) -> bool:
@@ -224,8 +251,5 @@ def main() -> None:
 
 def print_ui_hint(command: str | None, settings: Settings) -> None:
     """Say how to open the UI on these very results."""
-    if command is None:
-        variables = settings.differing_variables()
-        given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
-        command = " ".join([*given, "brain-assets ui"])
-    console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)  # whole: it is pasted
+    asked = escape(command or settings.command("brain-assets ui"))
+    console.print(f"Look at them in Dagster's UI: {asked}", soft_wrap=True)  # whole: it is pasted

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     """Who answers for the assets, in Dagster's UI: mail addresses, or ``team:name``, separated by commas."""
     ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
     """Where Dagster's UI is reached: the links in alerts begin with it."""
+    reports_url: str = Field("http://127.0.0.1:3001", alias="BRAIN_REPORTS_URL")
+    """Where the folder of reports is reached: Dagster's UI links to them there, and `brain-assets ui` serves it."""
 
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
@@ -101,7 +104,7 @@ class Settings(BaseSettings):
             raise ValueError("expected mail addresses, or team:name")
         return value
 
-    @field_validator("ui_url")
+    @field_validator("ui_url", "reports_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
@@ -181,11 +184,16 @@ class Settings(BaseSettings):
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
 
-        Secrets are not among them, nor the mail address of who asks SEC EDGAR, on which no result depends.
+        Secrets are not among them, nor mail addresses, on which no result depends.
         """
         differing = [name for name, field in Settings.model_fields.items() if getattr(self, name) != field.default]
-        given = self._variables(name for name in differing if name != "edgar_identity")
+        given = self._variables(name for name in differing if name not in ("edgar_identity", "owners"))
         return given | {_repo_variable(family): repo for family, repo in self._model_repos.items()}
+
+    def command(self, words: str, *fields: str) -> str:
+        """Write a line for a shell: a command with the settings that differ from their defaults, or some fields."""
+        variables = self._variables(fields) if fields else self.differing_variables()
+        return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in variables.items() if value), words])
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a process that shall see these settings: this one's, and what a caller changed."""

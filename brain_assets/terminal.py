@@ -202,7 +202,9 @@ class Live:
                 said = re.sub(r"^\S+ (19|20)[0-9]{2}[:,] ", "", visible(event.detail))
                 self._shown.update(self._lines[unit], said=said)
         total = self._n_ended + n_unfinished
-        left = self._shown.tasks[0].elapsed * n_unfinished / self._n_ended if self._n_ended else 0  # type: ignore[operator]
+        left = 0.0
+        if self._n_ended > total / 4:  # what comes first, reading data, is quick
+            left = (self._shown.tasks[0].elapsed or 0.0) * n_unfinished / self._n_ended
         said = f"about {datetime.timedelta(seconds=round(left))} left" if left >= 1 else ""
         self._shown.update(self._all, description=f"{self._n_ended} of {total}", said=said, visible=total > 1)
 

@@ -9,7 +9,7 @@ CODE_VERSIONS = {
     "raw_fundamentals": "1",
     "walkforward_forecasts": "3",
     "backtest": "9",
-    "report": "3",
+    "report": "4",
     "raw_year_to_date": "1",
     "target_weights": "5",
 }

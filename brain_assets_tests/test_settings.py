@@ -50,6 +50,7 @@ GIVEN: dict[str, tuple[str, str, object]] = {
     "alert_slack_webhook": ("BRAIN_ALERT_SLACK_WEBHOOK", "https://a.org/secret", SecretStr("https://a.org/secret")),
     "owners": ("BRAIN_OWNERS", "ada@a.org, team:risk", ("ada@a.org", "team:risk")),
     "ui_url": ("BRAIN_UI_URL", "https://dagster.example.org/", "https://dagster.example.org"),
+    "reports_url": ("BRAIN_REPORTS_URL", "https://dagster.example.org/reports/", "https://dagster.example.org/reports"),
     "engine": ("BRAIN_ENGINE", "ray", "ray"),
     "cluster_config": ("BRAIN_CLUSTER_CONFIG", "/tmp/cluster.yaml", Path("/tmp/cluster.yaml")),
     "dagster_home": ("DAGSTER_HOME", "/tmp/home", Path("/tmp/home")),
@@ -188,6 +189,7 @@ def test_what_a_backfill_ends_with_can_be_pasted_and_names_nobody(
 ) -> None:
     monkeypatch.setattr("brain_assets.cli.console", OurConsole(force_terminal=True, color_system=None, width=40))
     monkeypatch.setenv("BRAIN_EDGAR_IDENTITY", "Ada Lovelace ada@example.org")
+    monkeypatch.setenv("BRAIN_OWNERS", "ada@example.org")
     folder = "my data; $(touch x)"
     print_ui_hint(None, read_settings(market="live", data_dir=folder))
     words = shlex.split(capsys.readouterr().out.partition(": ")[2])

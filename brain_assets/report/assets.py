@@ -31,10 +31,14 @@ from brain_assets.registry import label
 from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
 from brain_assets.report.report import Doubt, Report, build_report, read_learning_curves
-from brain_assets.report.tables import conclude, policy_table, strategy_table
+from brain_assets.report.tables import conclude, headline_table, policy_table
+from brain_assets.settings import Settings
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
+
+DECIDES_RESULTS = ("market", "symbols", "first_year", "bootstrap_years", "last_year", "files_dir", "plugins")
+"""Fields of `brain_assets.settings.Settings` that another must set alike to have the same report."""
 
 
 class ReportRunConfig(dg.Config):
@@ -46,12 +50,12 @@ class ReportRunConfig(dg.Config):
 
 def definitions(project: Project) -> dg.Definitions:
     """Define the asset ``report`` and the job that makes it."""
-    report = report_asset(project.years)
+    report = report_asset(project.years, project.settings)
     said = "Writes the report over the years that were backtested."
     return dg.Definitions([report], jobs=[dg.define_asset_job("tear_sheet", [report], description=said)])
 
 
-def report_asset(years: Years) -> dg.AssetsDefinition:
+def report_asset(years: Years, settings: Settings) -> dg.AssetsDefinition:
     """Define the asset ``report``."""
 
     @dg.asset(
@@ -81,7 +85,12 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         backtested = _backtested(config, years, table_io.store)
         doubts, snapshots = read_doubts(table_io.store, years, backtested[-1]), snapshot_io.storages
         built = report_of(backtested, market, table_io.store, snapshots, table_io.folder("trials"))
-        made_from = {"made on": f"{clock():%Y-%m-%d}", **_provenance(built, backtested, snapshots)}
+        command = settings.command(f"brain-assets report --years {backtested[0]}-{backtested[-1]}", *DECIDES_RESULTS)
+        made_from = {
+            "made on": f"{clock():%Y-%m-%d}",
+            **_provenance(built, backtested[-1], snapshots),
+            "command": command,
+        }
         page = report_page(replace(built, doubts=doubts, provenance=made_from))
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
@@ -89,7 +98,8 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         conclusion, policies = conclude(built), policy_table(built)
         return dg.MaterializeResult(
             metadata={
-                "figures": _table(strategy_table(built)),
+                "page": dg.MetadataValue.url(f"{settings.reports_url}/{path.name}"),
+                "figures": _table(headline_table(built)),
                 **_charts(built),
                 "can_be_concluded": conclusion.can,
                 "cannot_be_concluded": conclusion.cannot,
@@ -142,10 +152,10 @@ def read_doubts(tables: TableStore, years: Years, until: int) -> list[Doubt]:
     return doubts
 
 
-def _provenance(built: Report, years: Sequence[int], snapshots: Snapshots) -> dict[str, str]:
-    """Say what a report was made from, and how to make it again."""
+def _provenance(built: Report, last_year: int, snapshots: Snapshots) -> dict[str, str]:
+    """Say what a report was made from."""
     symbols = sorted(built.weights[EQUAL_WEIGHT].columns.drop(CASH))
-    newest = {family: storage.read_metadata(cutoff_of_year(years[-1])) for family, storage in snapshots.items()}
+    newest = {family: storage.read_metadata(cutoff_of_year(last_year)) for family, storage in snapshots.items()}
     hashes = [f"{label(family)} {each['fingerprint']['config'][:12]}" for family, each in newest.items() if each]
     versions = [f"{name} {CODE_VERSIONS[name]}" for name in ("walkforward_forecasts", "backtest", "report")]
     return {
@@ -154,8 +164,7 @@ def _provenance(built: Report, years: Sequence[int], snapshots: Snapshots) -> di
         "symbols": f"{len(symbols)}: {', '.join(symbols)}",
         "window": f"{built.returns.index[0]:%Y-%m-%d} to {built.ends[-1]:%Y-%m-%d}, {len(built.returns):,} weeks",
         "constraints": ", ".join(f"{name} {value:g}" for name, value in CONSTRAINTS.model_dump().items()),
-        "configuration": f"hashes of the models of {years[-1]}: {', '.join(hashes) or 'none is on this machine'}",
-        "command": f"BRAIN_MARKET={built.market.name} brain-assets report --years {years[0]}-{years[-1]}",
+        "configuration": f"hashes of the models of {last_year}: {', '.join(hashes) or 'none is on this machine'}",
     }
 
 

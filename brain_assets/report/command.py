@@ -14,9 +14,6 @@ from brain_assets.graph.tasks import Task
 from brain_assets.paths import is_remote, parse_place
 from brain_assets.terminal import MarketOption, console, new_table, parse_years, print_error
 
-N_COLUMNS, ACTIVE = 6, "active return"
-"""Columns of the table of strategies that fit a terminal; of the intervals, that of one does."""
-
 
 def report(
     years: Annotated[
@@ -48,11 +45,11 @@ def _print_figures(metadata: Mapping[str, Any]) -> None:
     console.print(escape(metadata["can_be_concluded"]), "\n")
     console.print(escape(metadata["cannot_be_concluded"]), "\n")
     records = [record.data for record in metadata["figures"].records]
-    first, *others = list(records[0])[:N_COLUMNS]
+    first, *others = records[0]
     longest_word = max(len(word) for record in records for word in str(record[first]).split())
-    table = new_table(Column(first, min_width=longest_word), *(Column(name, no_wrap=name == ACTIVE) for name in others))
+    columns = (Column(name, no_wrap=name == "active return") for name in others)
+    table = new_table(Column(first, min_width=longest_word), *columns)
     for record in records:
-        figures = {name: str(record[name]).replace(" [", "\n[") for name in (first, *others)}
-        table.add_row(*(escape(text if name == ACTIVE else text.partition("\n")[0]) for name, text in figures.items()))
+        table.add_row(*(escape(str(cell).replace(" [", "\n[")) for cell in record.values()))
     console.print(table)
     console.print(f"Caveat: {escape(metadata['caveat'])}")

@@ -147,10 +147,18 @@ def _equity(report: Report) -> Figure:
         bands.append(_trace(label, seeds.index, seeds.min(axis=1), 4, **edge))
         bands.append(_trace(label, seeds.index, seeds.max(axis=1), 4, **edge, **fill))
     values = wealth(report.returns)
-    wide = math.log10(values.max(axis=None) / values.min(axis=None)) >= 1.0
-    ticks = "D2" if wide else "D1"  # at 1, 2 and 5, or at every digit
-    scale = {"type": "log", "dtick": ticks, "tickformat": ",~g", "nticks": None}
+    scale = {"type": "log", "dtick": _log_ticks(values), "tickformat": ",~g", "nticks": None}
     return _strategy_lines(report, values, NUMBER, scale, bands)
+
+
+def _log_ticks(values: pd.DataFrame) -> str:
+    """Say where plotly puts labels: at 1, 2 and 5 of each power of ten, or at least four at an even distance."""
+    low, high = values.min(axis=None), values.max(axis=None)
+    if high >= 10 * low:
+        return "D2"
+    quarter = max(float(high - low), 1e-3) / 4
+    power = 10.0 ** math.floor(math.log10(quarter))
+    return f"L{max(each for each in (1, 2, 5) if each * power <= quarter) * power:g}"
 
 
 def _weights(held: pd.DataFrame) -> Figure:

@@ -5,8 +5,8 @@ Two sentences say what can be concluded from a report and what cannot; they are 
 
 import calendar
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -87,6 +87,15 @@ def strategy_table(report: Report) -> pd.DataFrame:
         "cost drag a year": [percent(each, 2) for each in found["cost_drag"]],
     }
     return pd.DataFrame(columns)
+
+
+def headline_table(report: Report) -> pd.DataFrame:
+    """Give what fits a terminal and Dagster's UI of that: of the intervals, that of the active return."""
+    columns = ["CAGR", "active return", "Sharpe ratio a year", "gross active return", "break-even cost"]
+    table = strategy_table(report)[["strategy", *columns]]
+    others = table.columns.drop("active return")
+    table[others] = table[others].map(lambda cell: cell.partition("\n")[0])
+    return table.rename(columns={"Sharpe ratio a year": "Sharpe ratio"})
 
 
 def policy_table(report: Report) -> pd.DataFrame:
@@ -201,6 +210,17 @@ def seeds_sentence(report: Report) -> str:
     )
 
 
+LEAD = (
+    "the return of {} from that of equal weight",
+    "that {} earns more or less than equal weight (95 % interval, percentage points a year: {})",
+)
+SKILL = (
+    "the forecasts of {} from chance",
+    "that the forecasts of {} rank better than chance (95 % interval of the mean rank correlation: {})",
+)
+"""What is asked of policies and forecasters, and what is left open where their intervals cover zero."""
+
+
 class Conclusion(NamedTuple):
     """Two sentences: what the figures show, beyond chance, and what they leave open."""
 
@@ -210,28 +230,21 @@ class Conclusion(NamedTuple):
 
 def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
-    findings, doubts, asked = [], [], []
-    for each in report.policies.itertuples():
-        label, found, cost = each.label, each.active_return, each.break_even.value
-        interval = f"{_interval(found, 100, 1)}; before costs {signed(100 * each.gross_active_return.value, 1)}"
-        if math.isfinite(cost):
-            interval += f", break-even at {signed(cost, 1)} basis points of a dollar traded"
-        asked.append(f"{label}'s return from that of equal weight")
+    policies, models = report.policies, report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
+    leads = dict(zip(policies["label"], policies["active_return"], strict=True))
+    skills = dict(zip(models["label"].map(_forecaster), models["rank_correlation"], strict=True))
+    findings = [_lead(each) for each in policies.itertuples() if each.active_return.side]
+    for name, found in skills.items():
         if found.side:
-            points, side = f"{100 * abs(found.value):.1f}", "more" if found.side > 0 else "less"
-            points += f" percentage point{'' if points == '1.0' else 's'}"
-            findings.append(f"{label} earned {points} a year {side} than equal weight of the same symbols ({interval})")
-        else:
-            doubts.append(f"that {label} earns more or less than equal weight ({interval})")
-    models = report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
-    for label, found in models[["label", "rank_correlation"]].to_numpy():
-        interval, side = _interval(found, 1, 3), "better" if found.side > 0 else "worse"
-        asked.append(f"{forecasts_of(label)} from chance")
-        if found.side:
-            mean = f"mean rank correlation {signed(found.value, 3)}, {interval}"
-            findings.append(f"{forecasts_of(label)} ranked the symbols {side} than chance ({mean})")
-        else:
-            doubts.append(f"that {forecasts_of(label)} rank better than chance ({interval})")
+            side = "better" if found.side > 0 else "worse"
+            mean = f"mean rank correlation {signed(found.value, 3)}, 95 % interval {_interval(found, 1, 3)}"
+            findings.append(f"the forecasts of {name} ranked the symbols {side} than chance ({mean})")
+    asked, doubts = [], []
+    for figures, question, doubt, factor, digits in ((leads, *LEAD, 100, 1), (skills, *SKILL, 1, 3)):
+        if figures:
+            asked.append(question.format(_list(figures, "or")))
+        if unsure := {name: _interval(each, factor, digits) for name, each in figures.items() if not each.side}:
+            doubts.append(doubt.format(_list(unsure, "or"), "; ".join(unsure.values())))
     said = "only benchmark strategies traded, so there is nothing to say about any model"
     if asked:
         said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
@@ -239,6 +252,17 @@ def conclude(report: Report) -> Conclusion:
         f"Over {len(report.returns):,} weeks ({report.span}) and after costs, {said}.",
         f"It cannot be concluded {_list([*doubts, *_limits(report)], 'or')}.",
     )
+
+
+def _lead(policy: Any) -> str:
+    """Say how far a policy is ahead of equal weight, or behind it."""
+    found, cost = policy.active_return, policy.break_even.value
+    points, side = f"{100 * abs(found.value):.1f}", "more" if found.side > 0 else "less"
+    points += f" percentage point{'' if points == '1.0' else 's'}"
+    more = f"95 % interval {_interval(found, 100, 1)}; before costs {signed(100 * policy.gross_active_return.value, 1)}"
+    if math.isfinite(cost):
+        more += f", break-even at {signed(cost, 1)} basis points of a dollar traded"
+    return f"{policy.label} earned {points} a year {side} than equal weight of the same symbols ({more})"
 
 
 def _limits(report: Report) -> list[str]:
@@ -253,11 +277,14 @@ def _limits(report: Report) -> list[str]:
     return [market]
 
 
-def _list(parts: Sequence[str], word: str = "and") -> str:
+def _list(parts: Iterable[str], word: str = "and") -> str:
     """Join parts as a sentence does."""
-    if len(parts) < 3:
-        return f" {word} ".join(parts)
-    return f"{', '.join(parts[:-1])}, {word} {parts[-1]}"
+    *others, last = [*parts] or [""]
+    return f"{', '.join(others)}{',' * (len(others) > 1)} {word} {last}" if others else last
+
+
+def _forecaster(label: str) -> str:
+    return "the average" if label == column_label(AVERAGE) else label
 
 
 def forecasts_of(label: str) -> str:
@@ -266,6 +293,5 @@ def forecasts_of(label: str) -> str:
 
 
 def _interval(found: Estimate, factor: float, digits: int) -> str:
-    if not found.known:
-        return "too few weeks for an interval"
-    return f"95 % interval {signed(factor * found.low, digits)} to {signed(factor * found.high, digits)}"
+    known = f"{signed(factor * found.low, digits)} to {signed(factor * found.high, digits)}"
+    return known if found.known else "too few weeks for one"

@@ -274,8 +274,8 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
     assert shown["seeds_left_out"] == "none"
     lines = {record.data["strategy"]: record.data for record in shown["strategies"].records}
-    assert float(lines["ppo"]["Sharpe ratio"]) == round(weekly.mean() / weekly.std() * 52**0.5, 2)
-    assert float(lines["ppo"]["active return"].removesuffix(" pp")) == round(100 * shown["eval/ppo_active_return"], 1)
+    assert float(lines["ppo"]["Sharpe"]) == round(weekly.mean() / weekly.std() * 52**0.5, 2)
+    assert float(lines["ppo"]["active"].removesuffix(" pp")) == round(100 * shown["eval/ppo_active_return"], 1)
     assert lines["equal_weight"]["break-even"] == "–"
     assert set(traded["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
     shutil.rmtree(folders[1])

@@ -159,12 +159,14 @@ def test_the_units_run_a_year_though_web_server_and_daemon_are_restarted(storage
 
 
 @pytest.mark.slow
-def test_the_ui_of_the_command_line_listens_on_this_machine_only(tmp_path: Path) -> None:
-    port = free_port()
+def test_the_ui_of_the_command_line_and_its_reports_are_for_this_machine_only(tmp_path: Path) -> None:
+    port, reports = free_port(), free_port()
+    (tmp_path / "data" / "reports").mkdir(parents=True)
+    (tmp_path / "data" / "reports" / "sample-2020.html").write_text("a report")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [*COMMAND, "ui", "--port", str(port)],
-            env=environment(tmp_path / "data"),
+            env=environment(tmp_path / "data", BRAIN_REPORTS_URL=f"http://127.0.0.1:{reports}"),
             cwd=REPOSITORY,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -178,8 +180,10 @@ def test_the_ui_of_the_command_line_listens_on_this_machine_only(tmp_path: Path)
         wait_until(lambda: "by its heartbeat" in brain_assets(tmp_path / "data", "ui").stderr, 60)
         busy = brain_assets(tmp_path / "data", "ui", "--port", str(port))
         assert (busy.returncode, len(busy.stderr.splitlines())) == (2, 1)
-        with socket.socket() as other, pytest.raises(ConnectionRefusedError):
-            other.connect(("127.0.0.2", port))  # of this machine too: open, if every address was
+        assert urllib.request.urlopen(f"http://127.0.0.1:{reports}/sample-2020.html").read() == b"a report"
+        for taken in (port, reports):
+            with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+                other.connect(("127.0.0.2", taken))  # of this machine too: open, if every address was
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
         with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:

@@ -50,6 +50,7 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
     metadata = metadata_of(make(tables, tmp_path), "report")
     path = tmp_path / "reports" / "simulator-2020-2021.html"
     assert metadata["path"] == str(path)
+    assert metadata["page"] == "http://127.0.0.1:3001/simulator-2020-2021.html"
     html = path.read_text(encoding="utf-8")
     assert metadata["bytes"] == path.stat().st_size
     assert metadata["can_be_concluded"].replace("'", "&#39;") in html
@@ -59,7 +60,8 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
     assert metadata["eval/ppo_annual_return"] == round(np.prod(1.001 + equal) ** 0.5 - 1, 6)
     assert "<dt>symbols</dt><dd>2: AAA, BBB</dd>" in html
     assert "<dt>window</dt><dd>2019-12-30 to 2021-12-31, 104 weeks</dd>" in html
-    assert "<dt>command</dt><dd>BRAIN_MARKET=simulator brain-assets report --years 2020-2021</dd>" in html
+    variables = "BRAIN_MARKET=simulator BRAIN_FIRST_YEAR=2016 BRAIN_BOOTSTRAP_YEARS=4"
+    assert f"<dt>command</dt><dd>{variables} brain-assets report --years 2020-2021</dd>" in html
     assert metadata["figures"].records[0].data["strategy"] == "PPO"
     assert metadata["policies"].records[0].data["training seeds"] == "1"
     for name in ("equity", "rank_correlation"):

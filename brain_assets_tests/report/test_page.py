@@ -61,8 +61,9 @@ def test_equity_is_what_a_dollar_became_and_lies_within_the_band_of_seeds(figure
     assert below.min() == pytest.approx(-toy_report().strategies["max_drawdown"]["ppo"], abs=1e-4)
 
 
-@pytest.mark.parametrize(("gain", "ticks"), [(0.02, "D1"), (0.08, "D2")])
-def test_a_log_scale_has_a_tick_at_every_digit_only_where_there_is_room(gain: float, ticks: str) -> None:
+@pytest.mark.parametrize(("gain", "ticks"), [(0.0, "L0.0002"), (0.008, "L0.1"), (0.02, "L0.5"), (0.08, "D2")])
+def test_a_log_scale_has_at_least_four_labels(gain: float, ticks: str) -> None:
+    """After 60 weeks a dollar is 1.0, 1.6, 3.3 or 101."""
     axis = report_figures(report_on({"equal_weight": np.full(60, gain)}))["equity"].layout.yaxis
     assert (axis.type, axis.dtick) == ("log", ticks)
 

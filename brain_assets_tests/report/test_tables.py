@@ -31,7 +31,8 @@ from brain_assets_tests.report.toy_results import toy_report
 
 NAN = float("nan")
 ABOVE, BELOW, OVER = Estimate(0.021, 0.004, 0.038), Estimate(-0.01, -0.02, -0.001), Estimate(0.004, -0.012, 0.02)
-SHORT, NONE = Estimate(0.02, NAN, NAN), Estimate(NAN, NAN, NAN)
+SHORT = Estimate(0.02, NAN, NAN)
+UNIT = "percentage points a year"
 SURVIVORS = "the list of symbols was made with knowledge of who survived"
 
 
@@ -179,9 +180,9 @@ def test_both_sentences_as_they_read() -> None:
         "the same symbols (95 % interval +0.4 to +3.8; before costs +2.5, break-even at +23.4 basis points of a dollar "
         "traded)."
     )
-    said = conclude(report_with(OVER, gross=Estimate(-0.001, NAN, NAN), break_even=NONE)).cannot
+    said = conclude(report_with(OVER)).cannot
     assert (
-        "that PPO earns more or less than equal weight (95 % interval −1.2 to +2.0; before costs −0.1) or that" in said
+        "PPO earns more or less than equal weight (95 % interval, percentage points a year: −1.2 to +2.0) or t" in said
     )
     assert cannot == f"It cannot be concluded that anybody would have earned these returns, since {SURVIVORS}."
 
@@ -190,19 +191,29 @@ def test_the_average_of_forecasts_is_named_as_one_reads_it() -> None:
     found = report_with(OVER, OVER)
     skill = found.forecasts.skill.rename(index={"lstm": "average"}).replace("LSTM", "average")
     can, cannot = conclude(replace(found, forecasts=found.forecasts._replace(skill=skill)))
-    assert "or the averaged forecasts from chance" in can
-    assert "that the averaged forecasts rank better than chance" in cannot
+    assert "or the forecasts of the average from chance" in can
+    assert "that the forecasts of the average rank better than chance" in cannot
 
 
 @pytest.mark.parametrize(
     ("ppo", "lstm", "can", "cannot"),
     [
         (BELOW, None, "PPO earned 1.0 percentage point a year less than equal weight", "anybody"),
-        (OVER, None, "tells PPO's return from that of equal weight.", "that PPO earns more or less than equal weight "),
-        (SHORT, SHORT, "of equal weight or LSTM's forecasts from chance.", "(too few weeks for an interval; before "),
-        (OVER, ABOVE, "LSTM's forecasts ranked the symbols better than chance (mean ", "that PPO earns"),
-        (OVER, BELOW, "LSTM's forecasts ranked the symbols worse than chance (mean ", "that PPO earns"),
-        (ABOVE, OVER, "PPO earned", "that LSTM's forecasts rank better than chance (95 % interval −0.012 to +0.020)"),
+        (OVER, None, "tells the return of PPO from that of equal weight.", "that PPO earns more or less than equal we"),
+        (
+            SHORT,
+            SHORT,
+            "of equal weight or the forecasts of LSTM from chance.",
+            "points a year: too few weeks for one), that",
+        ),
+        (OVER, ABOVE, "the forecasts of LSTM ranked the symbols better than chance (mean ", "that PPO earns"),
+        (OVER, BELOW, "the forecasts of LSTM ranked the symbols worse than chance (mean ", "that PPO earns"),
+        (
+            ABOVE,
+            OVER,
+            "PPO earned",
+            "that the forecasts of LSTM rank better than chance (95 % interval of the mean rank ",
+        ),
         (None, None, "only benchmark strategies traded, so there is nothing to say about any model.", "anybody"),
     ],
 )
@@ -213,7 +224,7 @@ def test_what_is_shown_and_what_is_left_open(
     assert can in said.can
     assert cannot in said.cannot
     assert "momentum" not in said.can + said.cannot
-    for name, found in (("PPO", ppo), ("LSTM", lstm)):
+    for name, found in (("PPO", ppo), ("the forecasts of LSTM", lstm)):
         assert (f"that {name}" in said.cannot) == (found in (OVER, SHORT))
 
 
@@ -237,3 +248,12 @@ def test_they_are_two_sentences_whatever_the_figures() -> None:
         for sentence in conclude(report_with(ppo, lstm, n_trials)):
             assert sentence.endswith(".")
             assert not re.search(r"\. |nan|  ", sentence)
+
+
+def test_all_models_that_are_not_told_from_nothing_are_named_together() -> None:
+    found = report_with(OVER, OVER)
+    policies = pd.concat([found.strategies.loc[["ppo"]].assign(label=label) for label in ("PPO", "SAC", "Direct")])
+    can, cannot = conclude(replace(found, strategies=policies))
+    assert "nothing was found that tells the return of PPO, SAC, or Direct from that of equal weight or the" in can
+    shown = "; ".join(["−1.2 to +2.0"] * 3)
+    assert f"that PPO, SAC, or Direct earns more or less than equal weight (95 % interval, {UNIT}: {shown})" in cannot

@@ -154,9 +154,9 @@ def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
     """Give the figures of strategies as the UI shows them, those that earned most first."""
     columns = {
         "return": [format_figure(value, "+.1%") for value in compared["net_return"]],
-        "active return": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
-        "Sharpe ratio": compared["sharpe_ratio"].map(format_figure),
-        "turnover a week": [format_figure(value, ".1%") for value in compared["mean_turnover"]],
+        "active": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
+        "Sharpe": compared["sharpe_ratio"].map(format_figure),
+        "turnover": [format_figure(value, ".1%") for value in compared["mean_turnover"]],
         "break-even": [format_figure(value, ".1f", " bp") for value in compared["break_even"]],
     }
     order = compared["net_return"].argsort()[::-1]
