@@ -38,8 +38,6 @@ STRATEGIES = (
     *strategies_of(OURS.policies, OURS.forecasters),
     *(f"{family}_seed_{seed}" for family in OURS.policies for seed in (1, 2)),
 )
-N_POINTS = 50
-"""Of a learning curve."""
 
 
 class ReportCost(NamedTuple):
@@ -118,29 +116,21 @@ def make_report(folder: str) -> None:
         tables.write("backtest", year, _made_up_backtest(year, random))
         tables.write("walkforward_forecasts", year, _made_up_forecasts(year, random))
     resources = dict(build_resources(SimulatorMarket(), tables, Path(folder) / "models"))
-    resources["snapshot_io"].storages = {family: _Curves(family) for family in OURS.by_name}
+    resources["snapshot_io"].storages = {family: _Snapshots() for family in OURS.by_name}
     years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
     config = {"ops": {"report": {"config": years}}}
     report = report_asset(Years.of(settings := read_settings(), resources["market"]), settings)
     assert dg.materialize([report], resources=resources, run_config=config).success
 
 
-class _Curves:
-    """Metadata of snapshots with a learning curve and nothing else."""
-
-    def __init__(self, family: str) -> None:
-        self._family = family
+class _Snapshots:
+    """Metadata of snapshots, and nothing else."""
 
     def refuse_damaged(self, cutoff_date: datetime.date) -> None:
         """Nothing is."""
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:  # noqa: ARG002
-        if self._family in OURS.forecasters:
-            points = [{"epoch": epoch, "validation": 1.0 / epoch} for epoch in range(1, N_POINTS + 1)]
-            training = {"curve": points, "zero_validation_loss": 1.0}
-        else:
-            training = {"curve": [{"steps": 1000 * place, "reward": place} for place in range(N_POINTS)]}
-        return {"training": training, "fingerprint": {"config": "0" * 64}}
+        return {"fingerprint": {"config": "0" * 64}}
 
 
 def _mondays(year: int) -> np.ndarray:

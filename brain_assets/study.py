@@ -200,9 +200,7 @@ class Study:
     def _draw(self, name: str, title: str, years: Years, **look: str) -> Figure:
         require_extra("report", f"plot_{name}", "arch", "plotly")
         tables = [self._read(table, years, False) for table in ("backtest", "walkforward_forecasts")]
-        built = resolve("brain_assets.report.report:build_report")(
-            *tables, {}, [], MarketNote(self.settings.market, "")
-        )
+        built = resolve("brain_assets.report.report:build_report")(*tables, [], MarketNote(self.settings.market, ""))
         figures = resolve("brain_assets.report.page:report_figures")(built)
         if name not in figures:
             raise TableError(f"plot_{name}: expected forecasts by models, got none; train them for the year before.")

@@ -30,7 +30,7 @@ from brain_assets.portfolio.weights_table import CASH
 from brain_assets.registry import label
 from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
-from brain_assets.report.report import Doubt, Report, build_report, read_learning_curves
+from brain_assets.report.report import Doubt, Report, build_report
 from brain_assets.report.tables import conclude, headline_table, policy_table
 from brain_assets.settings import Settings
 from brain_assets.store.names import cutoff_of_year
@@ -134,7 +134,6 @@ def report_of(
     return build_report(
         tables.read("backtest", years),
         tables.read("walkforward_forecasts", forecast_years) if forecast_years else pd.DataFrame(),
-        read_learning_curves(snapshots, years),
         [trial for trial in read_trials(trials) if trial.year in years],
         MarketNote.of(market),
     )

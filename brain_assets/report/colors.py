@@ -37,18 +37,11 @@ FORECASTERS: Mapping[str, str] = {
     MOMENTUM: GRAY,
 }
 
-YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
-SOURCES: Mapping[str, str] = {YEAR_BEFORE: "#0072B2", OLDER: "#E69F00", NO_MODEL: "#bbbbbb"}
-"""Kinds of sources of forecasts, in the order in which they are stacked."""
-
 AREAS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#4477AA"),
     *("#bbbbbb", "#e4e4e4"),
 )
 """Tol's muted scheme, then others and cash in gray."""
-
-EARLY_TO_LATE = ("#0b3c6f", "#3a8fb7", "#e69f00")
-"""From dark to light, for an order of years."""
 
 
 def colors_of(names: Collection[str], ours: Mapping[str, str]) -> list[str]:

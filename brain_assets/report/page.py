@@ -98,8 +98,6 @@ def report_figures(report: Report) -> dict[str, Figure]:
         "costs": _flat_bars(report, "cost_drag", PERCENT, **SHARE),
         **({"rank_correlation": _rank_correlations(report)} if forecasts.by_year else {}),
         **{f"calibration_{name}": _calibration(report, name) for name in forecasts.deciles},
-        **{f"sources_{name}": _sources(shares) for name, shares in forecasts.sources.items()},
-        **{f"learning_{family}": _learning(curve) for family, curve in report.curves.items()},
     }
 
 
@@ -201,24 +199,6 @@ def _calibration(report: Report, forecaster: str) -> Figure:
     forecast = _trace("forecast", table.index, table["forecast"], 6, PERCENT, **_line(colors.BLACK, 2.4))
     deciles = _whole_numbers(table.index, "decile of the forecast, lowest to highest")
     return _figure([realized, forecast], deciles, SHARE)
-
-
-def _sources(shares: pd.DataFrame) -> Figure:
-    looks = {kind: {"type": "bar", "marker": {"color": colors.SOURCES[kind]}} for kind in shares}
-    bars = [_trace(kind, shares.index, shares[kind], 4, PERCENT, **look) for kind, look in looks.items()]
-    return _figure(bars, _whole_numbers(shares.index), WHOLE_SHARE, barmode="stack")
-
-
-def _learning(curve: pd.DataFrame) -> Figure:
-    from plotly.colors import sample_colorscale
-
-    step, lines, years = curve.columns[0], [], curve.groupby("year")
-    shades = sample_colorscale(colors.EARLY_TO_LATE, max(len(years), 2))
-    for age, ((year, points), color) in enumerate(zip(years, shades, strict=False), start=1 - len(years)):
-        look = {**(_line(color) if len(points) > 1 else _dots(color)), "visible": -age < MAX_LINES or HIDDEN}
-        lines.append(_trace(str(year), points[step], points["value"], 5, **look))
-    levels = [_level(1.0)] if step == "epoch" else []
-    return _figure(lines, _whole_numbers(curve[step], step), {}, shapes=levels)
 
 
 def _whole_numbers(values: Sequence[float], title: str = "") -> Options:

@@ -1,4 +1,4 @@
-"""What a report says of strategies, forecasts, and how models learned: tables, put together once.
+"""What a report says of strategies and forecasts: tables, put together once.
 
 Strategies are compared on the weeks that all of them traded. Each year goes on from the end of the year before, so the
 returns of years in a row are those of one portfolio. A policy that was also trained from other seeds
@@ -7,17 +7,16 @@ returns of years in a row are those of one portfolio. A policy that was also tra
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import TableError
-from brain_assets.forecasting.average import families_in, newest_cutoff
+from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, mean_skill
 from brain_assets.forecasting.walkforward import forecast_weeks, weekly_correlations
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
@@ -29,11 +28,7 @@ from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import TUNING_TRIALS, Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.report import metrics
-from brain_assets.report.colors import FORECASTERS, NO_MODEL, OLDER, SOURCES, STRATEGIES, YEAR_BEFORE, colors_of
-from brain_assets.store.names import cutoff_of_year
-
-if TYPE_CHECKING:
-    from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.report.colors import FORECASTERS, STRATEGIES, colors_of
 
 MAX_LINES = 5
 """Lines that a chart shows at first: more are read by nobody."""
@@ -59,8 +54,6 @@ class ForecastTables(NamedTuple):
     deciles: Mapping[str, pd.DataFrame]
     """Of each but yardsticks, by decile of each week's forecasts, 1 the lowest: ``forecast``, and ``value``,
     ``low`` and ``high`` of what was realized; means of a week's returns less their week's mean."""
-    sources: Mapping[str, pd.DataFrame]
-    """Of the same, by year: the share of all forecasts that came from each kind of `SOURCES`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +71,6 @@ class Report:
     seeds: Mapping[str, pd.DataFrame]
     """Weekly returns of each policy by training seed; the first is the policy that the report shows."""
     forecasts: ForecastTables
-    curves: Mapping[str, pd.DataFrame]
-    """How the models of each family learned, see `read_learning_curves`."""
     n_trials: int
     """Configurations tried, recorded ones and the `n_tuned` that chose the families' defaults; 0: none is recorded."""
     n_tuned: int
@@ -117,7 +108,6 @@ class Report:
 def build_report(
     backtests: pd.DataFrame,
     forecasts: pd.DataFrame,
-    curves: Mapping[str, pd.DataFrame],
     trials: Sequence[Trial],
     market: MarketNote,
 ) -> Report:
@@ -157,7 +147,6 @@ def build_report(
             for name in looks.index[looks["is_policy"]]
         },
         forecasts=measure_forecasts(forecasts),
-        curves=curves,
         n_trials=len(ratios) + n_tuned if len(ratios) else 0,
         n_tuned=n_tuned,
         weeks_left_out=int((~shared).sum()),
@@ -194,7 +183,7 @@ def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
     """
     if forecasts.empty:
         names = ["label", "n_weeks", "rank_correlation", "t_statistic", "smallest_detectable"]
-        return ForecastTables(pd.DataFrame(columns=names), {}, {}, {})
+        return ForecastTables(pd.DataFrame(columns=names), {}, {})
     weekly = weekly_correlations(forecasts)
     models = [name for name in weekly if name not in YARDSTICKS]
     years = weekly.groupby(years_of_weeks(weekly.index.to_numpy().astype("datetime64[D]")))
@@ -212,7 +201,6 @@ def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
         skill=pd.DataFrame(columns, index=weekly.columns),
         by_year={name: by_year.xs(name, level=1).dropna(subset="value") for name in weekly},
         deciles={name: found for name in models if len(found := _deciles(forecasts, name))},
-        sources={name: _sources(forecasts, name) for name in models},
     )
 
 
@@ -230,39 +218,3 @@ def _deciles(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
     centred = rows[[family, "realized"]] - by_week[[family, "realized"]].transform("mean")
     earned = centred["realized"].groupby([rows["week_start"], decile.rename("decile")]).mean().unstack()
     return metrics.mean_estimates(earned).assign(forecast=centred[family].groupby(decile).mean())
-
-
-def _sources(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
-    """Give by year which share of a family's forecasts came from which kind of source, named by its newest snapshot.
-
-    A week's own snapshot is that of the year before it begins.
-    """
-    starts, kinds = forecasts["week_start"], []
-    for source, year in zip(forecasts[f"{family}_source"], starts.dt.year, strict=True):
-        cutoff_date = newest_cutoff(str(source))
-        known = YEAR_BEFORE if cutoff_date == cutoff_of_year(year - 1) else OLDER
-        kinds.append(NO_MODEL if cutoff_date is None else known)
-    years = years_of_weeks(starts.to_numpy().astype("datetime64[D]"))
-    shares = pd.crosstab(years, np.array(kinds, dtype=object), normalize="index")
-    return shares[[kind for kind in SOURCES if kind in shares]]
-
-
-def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Sequence[int]) -> dict[str, pd.DataFrame]:
-    """Read how the snapshots of some partition years learned, a point a row, by family; who did not learn has none.
-
-    The first column is ``epoch``, of forecasters, or ``environment steps``, of policies; then ``value``, the validation
-    loss over that of predicting zero (below 1 is better than nothing), or the mean reward of an episode, 100 x log
-    growth less equal weight's; and ``year``.
-    """
-    curves: dict[str, list[pd.DataFrame]] = {}
-    for (family, storage), year in itertools.product(storages.items(), years):
-        training = (storage.read_metadata(cutoff_of_year(year)) or {}).get("training", {})
-        if not training.get("curve"):
-            continue
-        points = pd.DataFrame(training["curve"])
-        if "epoch" in points:
-            points = points[["epoch"]].assign(value=points["validation"] / training["zero_validation_loss"])
-        else:  # a file has its keys in the order of the alphabet
-            points = points[["steps", "reward"]].set_axis(["environment steps", "value"], axis=1)
-        curves.setdefault(family, []).append(points.assign(year=year))
-    return {family: pd.concat(found, ignore_index=True) for family, found in curves.items()}

@@ -27,7 +27,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 
 
 def report_on(net: Any, forecasts: pd.DataFrame | None = None) -> Report:
-    return build_report(backtest_table(net), pd.DataFrame() if forecasts is None else forecasts, {}, [], NOTE)
+    return build_report(backtest_table(net), pd.DataFrame() if forecasts is None else forecasts, [], NOTE)
 
 
 MANY = report_on({"equal_weight": np.zeros(30), **{f"rule {number:02d}": np.zeros(30) for number in range(20)}})
@@ -46,7 +46,7 @@ def test_what_the_report_does_not_know_has_no_figure() -> None:
     bare = {"equal_weight": np.zeros(30)}
     assert list(report_figures(report_on(bare))) == ["equity", "drawdowns", "turnover", "costs"]
     of_two_symbols = report_figures(report_on(bare, forecast_table(30, n_symbols=2)))
-    assert list(of_two_symbols)[4:] == ["rank_correlation", "sources_lstm", "sources_patchtst"]
+    assert list(of_two_symbols)[4:] == ["rank_correlation"]
 
 
 def test_equity_is_what_a_dollar_became_and_lies_within_the_band_of_seeds(figures: dict[str, Any]) -> None:
@@ -91,13 +91,10 @@ def test_rank_correlations_stand_beside_each_other_at_their_year(figures: dict[s
     assert np.isnan(lstm.error_y.array[1])  # seven weeks of 2021
 
 
-def test_calibration_and_sources_are_those_of_the_tables(figures: dict[str, Any]) -> None:
+def test_calibration_is_that_of_the_table(figures: dict[str, Any]) -> None:
     calibration, table = values(figures["calibration_lstm"]), toy_report().forecasts.deciles["lstm"]
     np.testing.assert_allclose(calibration["realized"], table["value"], atol=1e-6)
     np.testing.assert_allclose(calibration["forecast"], table["forecast"], atol=1e-6)
-    shares = values(figures["sources_lstm"])
-    assert list(shares) == ["snapshot of the year before", "momentum (no model yet)"]
-    np.testing.assert_allclose(sum(shares.values()), 1.0)
 
 
 def test_more_than_can_be_read_waits_for_a_click() -> None:
@@ -107,13 +104,9 @@ def test_more_than_can_be_read_waits_for_a_click() -> None:
         assert shown == [*(f"rule {number:02d}" for number in range(MAX_LINES - 1)), "equal weight"]
     assert sum(name.startswith("weights_") for name in drawn) == MAX_WEIGHTS
     assert drawn["costs"].layout.height >= 21 * 20  # room for their names
-    years = pd.DataFrame({"epoch": [1, 2] * 7, "value": 1.0, "year": np.repeat(range(2013, 2020), 2)})
     forecasts = toy_report().forecasts
     twice = forecasts._replace(skill=pd.concat([forecasts.skill] * 2))
-    drawn = report_figures(replace(toy_report(), curves={"lstm": years}, forecasts=twice))
-    learning = drawn["learning_lstm"].data
-    assert [trace.name for trace in learning if trace.visible == "legendonly"] == ["2013", "2014"]
-    assert len({trace.line.color for trace in learning}) == 7
+    drawn = report_figures(replace(toy_report(), forecasts=twice))
     assert [trace.visible for trace in drawn["rank_correlation"].data] == [True] * MAX_LINES + ["legendonly"]
 
 
@@ -149,7 +142,7 @@ def test_it_carries_plotly_and_every_figure(page: str, figures: dict[str, Any]) 
     assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
     carried = unpacked(page, "figures")
     assert list(json.loads(carried)) == list(figures) == re.findall('data-chart="([^"]+)"', html.unescape(page))
-    assert len(figures) == 19
+    assert len(figures) == 13
     assert "NaN" not in carried
 
 
@@ -235,7 +228,7 @@ def test_it_opens_offline_on_a_phone_and_on_a_desk(show: Show, page: str, width:
         box = view.locator(f"#{part}").bounding_box()
         assert box["y"] + box["height"] <= height
     view.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 19")
+    view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 13")
     wide = view.locator(".scroll.wide").evaluate_all("each => each.map(one => one.id)")  # says that it scrolls
     assert {"strategies", "risk", "monthly_ppo"} <= set(wide) if phone else "yearly" not in wide
     assert view.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,7 +1,5 @@
 """What a report puts together, on tables with known answers."""
 
-import datetime
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +9,7 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.portfolio.strategy import annual_return
 from brain_assets.portfolio.trials import TUNING_TRIALS
-from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
-from brain_assets.report.report import Report, build_report, held_weights, measure_forecasts, read_learning_curves
+from brain_assets.report.report import Report, build_report, held_weights, measure_forecasts
 from brain_assets.report.tables import conclude
 from brain_assets_tests.report.toy_results import N_WEEKS, NOTE, TRIALS, backtest_table, forecast_table, mondays
 from examples.momentum_policy import MomentumRank
@@ -34,14 +31,14 @@ NET = {
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), {}, TRIALS, NOTE)
+    return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), TRIALS, NOTE)
 
 
 def test_policies_come_first_then_rules_then_what_nobody_knows_and_ours_before_others() -> None:
     registry.register(MomentumRank)
     net = {**NET, "momentum_rank": NET["ppo"], "zebra_top": NET["ppo"], "lstm_top": NET["ppo"]}
     forecasts = forecast_table(N_WEEKS, 0.5).rename(columns=lambda name: name.replace("patchtst", "zebra"))
-    found = build_report(backtest_table(net), forecasts, {}, [], NOTE)
+    found = build_report(backtest_table(net), forecasts, [], NOTE)
     assert list(found.strategies[["label", "is_policy"]].itertuples(name=None)) == [
         ("ppo", "PPO", True),
         ("momentum_rank", MomentumRank.label, True),
@@ -76,7 +73,7 @@ def test_seeds_are_one_policy_and_its_sharpe_ratio_is_deflated_by_what_was_tried
 
 def test_strategies_are_compared_on_the_weeks_that_all_traded() -> None:
     """As in the bootstrap window, which no policy trades."""
-    found = build_report(backtest_table({**NET, "ppo": NET["ppo"][:40]}), pd.DataFrame(), {}, [], NOTE)
+    found = build_report(backtest_table({**NET, "ppo": NET["ppo"][:40]}), pd.DataFrame(), [], NOTE)
     assert (len(found.returns), found.weeks_left_out, found.n_trials) == (40, N_WEEKS - 40, 0)
     equal = found.strategies["annual_return"]["equal_weight"].value
     assert equal == pytest.approx(annual_return(NET["equal_weight"][:40]))
@@ -87,7 +84,7 @@ def test_strategies_are_compared_on_the_weeks_that_all_traded() -> None:
 def test_a_top_tenth_costs_nobody_a_week_and_is_left_out_where_it_lacks_one() -> None:
     whole, half = ({**NET, "lstm_decile": NET["ppo"][:count]} for count in (N_WEEKS, 40))
     for net, names in ((whole, ["lstm_decile"]), (half, [])):
-        found = build_report(backtest_table(net), forecast_table(N_WEEKS), {}, TRIALS, NOTE)
+        found = build_report(backtest_table(net), forecast_table(N_WEEKS), TRIALS, NOTE)
         assert len(found.returns) == N_WEEKS
         assert [name for name in found.strategies.index if name.endswith("_decile")] == names
         assert list(found.seeds["ppo"]) == ["ppo", "ppo_seed_1"]
@@ -95,7 +92,7 @@ def test_a_top_tenth_costs_nobody_a_week_and_is_left_out_where_it_lacks_one() ->
 
 def test_the_order_of_rows_does_not_matter(report: Report) -> None:
     shuffled = [table.sample(frac=1.0, random_state=1) for table in (backtest_table(NET), forecast_table(N_WEEKS, 0.5))]
-    found = build_report(*shuffled, {}, TRIALS, NOTE)
+    found = build_report(*shuffled, TRIALS, NOTE)
     one, other = (each.strategies.drop(columns="break_even") for each in (found, report))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     parts = [(*each.forecasts, each.strategies["break_even"]) for each in (found, report)]
@@ -106,7 +103,7 @@ def test_the_order_of_rows_does_not_matter(report: Report) -> None:
 @pytest.mark.parametrize("net", [{"ppo": NET["ppo"]}, {"equal_weight": [np.nan], "ppo": [0.0]}])
 def test_without_a_week_to_compare_on_it_says_so(net) -> None:
     with pytest.raises(TableError, match="expected weeks that all strategies traded, equal_weight among them"):
-        build_report(backtest_table(net), pd.DataFrame(), {}, [], NOTE)
+        build_report(backtest_table(net), pd.DataFrame(), [], NOTE)
 
 
 def test_weights_are_read_with_the_largest_first_and_cash_last() -> None:
@@ -165,34 +162,4 @@ def test_the_average_and_further_yardsticks_stand_beside_the_others() -> None:
     assert found.skill["n_weeks"].eq(N_WEEKS - 10).all()
     assert found.skill["color"].nunique() == 5
     assert found.skill.loc["average", "rank_correlation"] == found.skill.loc["lstm", "rank_correlation"]
-    assert list(found.deciles) == list(found.sources) == ["lstm", "patchtst", "average"]
-    shares = found.sources["average"].loc[2021].to_dict()
-    assert shares == pytest.approx({NO_MODEL: 0.0, YEAR_BEFORE: 6 / 7, OLDER: 1 / 7})
-
-
-# Learning curves
-
-
-class Storage:
-    def __init__(self, training: dict) -> None:
-        self._training = training
-
-    def read_metadata(self, cutoff_date: datetime.date) -> dict | None:
-        return {"training": self._training} if cutoff_date == datetime.date(2020, 12, 31) else None
-
-
-def test_learning_curves_come_from_the_snapshots_that_are_there() -> None:
-    losses = [{"epoch": 1, "train": 1.0, "validation": 1.2}, {"epoch": 2, "train": 0.9, "validation": 0.9}]
-    lstm = Storage({"curve": losses, "zero_validation_loss": 1.2})
-    ppo = Storage({"curve": [{"reward": -1.0, "steps": 100}]})  # in the order in which files have them
-    pls, fixed = Storage({"curve": []}), Storage({})  # nothing of theirs was learned step by step
-    storages = {"lstm": lstm, "pls": pls, "ppo": ppo, "fixed": fixed}
-    curves = read_learning_curves(storages, [2019, 2020])
-    assert {family: table.columns[0] for family, table in curves.items()} == {
-        "lstm": "epoch",
-        "ppo": "environment steps",
-    }
-    assert {family: table.to_dict("list") for family, table in curves.items()} == {
-        "lstm": {"epoch": [1, 2], "value": [1.0, 0.75], "year": [2020, 2020]},
-        "ppo": {"environment steps": [100], "value": [-1.0], "year": [2020]},
-    }
+    assert list(found.deciles) == ["lstm", "patchtst", "average"]

@@ -77,7 +77,7 @@ TRIALS = [
 
 @cache
 def toy_report() -> Report:
-    """Two policies, one with three seeds, rules, forecasts and learning curves: everything that a page shows."""
+    """Two policies, one with three seeds, rules and forecasts: everything that a page shows."""
     random = np.random.default_rng(5)
     equal = random.normal(0.002, 0.02, N_WEEKS)
     net = {
@@ -88,12 +88,7 @@ def toy_report() -> Report:
         "sac": equal + random.normal(0.0, 0.005, N_WEEKS),
         "<b>my rule</b>": random.normal(0.0, 0.02, N_WEEKS),
     }
-    curves = {
-        family: pd.DataFrame({step: [1, 2, 3] * 2, "value": [1.0, 0.9, 0.95] * 2, "year": np.repeat([2019, 2020], 3)})
-        for step, families in (("epoch", ("lstm", "patchtst")), ("environment steps", ("ppo", "sac")))
-        for family in families
-    }
-    return build_report(backtest_table(net), forecast_table(N_WEEKS, 0.3, n_bootstrap=20), curves, TRIALS, NOTE)
+    return build_report(backtest_table(net), forecast_table(N_WEEKS, 0.3, n_bootstrap=20), TRIALS, NOTE)
 
 
 def unpacked(html: str, name: str) -> str:
