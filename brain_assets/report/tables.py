@@ -247,7 +247,7 @@ def conclude(report: Report) -> Conclusion:
             doubts.append(doubt.format(_list(unsure, "or"), "; ".join(unsure.values())))
     said = "only benchmark strategies traded, so there is nothing to say about any model"
     if asked:
-        said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
+        said = _list(findings) or f"nothing was found that tells {', or '.join(asked)}"
     return Conclusion(
         f"Over {len(report.returns):,} weeks ({report.span}) and after costs, {said}.",
         f"It cannot be concluded {_list([*doubts, *_limits(report)], 'or')}.",

@@ -191,7 +191,7 @@ def test_the_average_of_forecasts_is_named_as_one_reads_it() -> None:
     found = report_with(OVER, OVER)
     skill = found.forecasts.skill.rename(index={"lstm": "average"}).replace("LSTM", "average")
     can, cannot = conclude(replace(found, forecasts=found.forecasts._replace(skill=skill)))
-    assert "or the forecasts of the average from chance" in can
+    assert ", or the forecasts of the average from chance" in can
     assert "that the forecasts of the average rank better than chance" in cannot
 
 
@@ -203,7 +203,7 @@ def test_the_average_of_forecasts_is_named_as_one_reads_it() -> None:
         (
             SHORT,
             SHORT,
-            "of equal weight or the forecasts of LSTM from chance.",
+            "of equal weight, or the forecasts of LSTM from chance.",
             "points a year: too few weeks for one), that",
         ),
         (OVER, ABOVE, "the forecasts of LSTM ranked the symbols better than chance (mean ", "that PPO earns"),
@@ -254,6 +254,6 @@ def test_all_models_that_are_not_told_from_nothing_are_named_together() -> None:
     found = report_with(OVER, OVER)
     policies = pd.concat([found.strategies.loc[["ppo"]].assign(label=label) for label in ("PPO", "SAC", "Direct")])
     can, cannot = conclude(replace(found, strategies=policies))
-    assert "nothing was found that tells the return of PPO, SAC, or Direct from that of equal weight or the" in can
+    assert "nothing was found that tells the return of PPO, SAC, or Direct from that of equal weight, or the" in can
     shown = "; ".join(["−1.2 to +2.0"] * 3)
     assert f"that PPO, SAC, or Direct earns more or less than equal weight (95 % interval, {UNIT}: {shown})" in cannot
