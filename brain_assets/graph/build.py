@@ -12,10 +12,9 @@ from brain_assets.graph.assets.backtests import backtest_asset
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.policies import policy_asset
-from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
+from brain_assets.graph.assets.raw import raw_assets
 from brain_assets.graph.instance import dagster_home, home_of, open_instance
-from brain_assets.graph.jobs import walkforward_job
+from brain_assets.graph.options import walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
@@ -31,9 +30,7 @@ def build_assets(years: Years, families: Families) -> list[dg.AssetsDefinition]:
     """Define the assets that have a partition a year, each after what it depends on."""
     forecasters, policies = families.forecasters.values(), families.policies.values()
     return [
-        raw_prices_asset(years),
-        news_asset(years),
-        fundamentals_asset(years),
+        *raw_assets(years),
         *(forecaster_asset(family, years) for family in forecasters),
         forecasts_asset(forecasters, years),
         *(policy_asset(family, years) for family in policies),

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from brain_assets.graph.checks import (
     SIGNAL_CHECKS,
 )
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.status import State, StatusReader
-from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
+from brain_assets.graph.runs import PROCESS_TAG
+from brain_assets.graph.status import StatusReader
+from brain_assets.graph.tasks import Task
 from brain_assets.graph.work import Worker
 from brain_assets.market.calendar import sessions_between
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth, is_top
@@ -39,9 +40,9 @@ from brain_assets.portfolio.trials import read_trials
 from brain_assets.progress import overheard
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import MemoryTableStore, TableStore
-from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_PPO
-from brain_assets_tests.graph.test_checks import Changed, evaluations
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_LSTM, TINY_PPO
+from brain_assets_tests.graph.test_checks import evaluations
 from brain_assets_tests.graph.worlds import (
     MODELS,
     POLICY_ASSETS,
@@ -83,7 +84,7 @@ def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
 def three_years(
     market: SimulatorMarket, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[int, dg.ExecuteInProcessResult], Path, MemoryTableStore]:
-    folder, tables = tmp_path_factory.mktemp("memory"), MemoryTableStore()
+    folder, tables = tmp_path_factory.mktemp("memory") / "models", MemoryTableStore()
     resources = world(market, folder, tables)
     return {year: run_year(year, resources) for year in YEARS}, folder, tables
 
@@ -92,18 +93,30 @@ def three_years(
 def after_the_first(market: SimulatorMarket, three_years: tuple, tmp_path: Path) -> tuple[Mapping[str, Any], Path]:
     """The same world when its first year was done and no other begun."""
     _, folder, tables = three_years
-    models, first = tmp_path / "first", MemoryTableStore()
+    models = tmp_path / "first"
     shutil.copytree(folder, models, ignore=shutil.ignore_patterns("*2020-12-31", "*2021-12-31"))
-    for name in TABLES:
-        first.write(name, 2019, tables.read_year(name, 2019))
-    return world(market, models, first), models
+    return world(market, models, copied(tables, TABLES, (2019,))), models
+
+
+def copied(tables: MemoryTableStore, names: Sequence[str] = TABLES, years: Sequence[int] = YEARS) -> MemoryTableStore:
+    own = MemoryTableStore()
+    for name, year in itertools.product(names, years):
+        own.write(name, year, tables.read_year(name, year))
+    return own
+
+
+def run_one(
+    name: str, year: int, resources: Mapping[str, Any], instance: dg.DagsterInstance | None = None, **config: Any
+) -> dict[str, Any]:
+    """Make a year of an asset; gives what its materialization shows."""
+    options = {"ops": {name: {"config": config}}} if config else None
+    return metadata_of(run_year(year, resources, instance, [name], options), name)
 
 
 def test_seeds_that_an_io_manager_would_not_keep_are_refused(after_the_first: tuple) -> None:
     resources = {**after_the_first[0], "snapshot_io": dg.InMemoryIOManager()}
-    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
     with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
-        run_year(2019, resources, names=["ppo_policy"], run_config=twice)
+        run_one("ppo_policy", 2019, resources, **TINY_PPO, n_seeds=2)
 
 
 def test_every_check_is_made_for_every_year_and_carries_it(three_years: tuple) -> None:
@@ -117,6 +130,16 @@ def test_every_check_is_made_for_every_year_and_carries_it(three_years: tuple) -
             assert evaluation.description
             expected = dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN
             assert evaluation.severity == expected
+
+
+def test_columns_are_described_as_they_are_stored(three_years: tuple) -> None:
+    for asset in (each for each in YEARLY if each.key.to_user_string() in TABLES):
+        stored = three_years[2].read_year(asset.key.to_user_string(), 2021)
+        shown = asset.metadata_by_key[asset.key]["dagster/column_schema"].columns
+        assert [(column.name, column.type) for column in shown] == [
+            (name, str(kind)) for name, kind in stored.dtypes.items()
+        ]
+        assert all(column.description for column in shown)
 
 
 def test_every_year_gets_the_right_window(three_years: tuple) -> None:
@@ -170,16 +193,12 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
 
 
 def test_what_is_averaged_is_configured(three_years: tuple, market: SimulatorMarket) -> None:
-    _, folder, tables = three_years
-    own = MemoryTableStore()
-    for name, year in itertools.product(RAW, YEARS):
-        own.write(name, year, tables.read_year(name, year))
-    resources = world(market, folder, own)
+    resources = world(market, three_years[1], copied(three_years[2], RAW))
+    tables = resources["table_io"].store
 
     def run(*average: str) -> pd.DataFrame:
-        config = {"ops": {"walkforward_forecasts": {"config": {"average": list(average)}}}}
-        result = run_year(2021, resources, names=["walkforward_forecasts"], run_config=config)
-        return result.output_for_node("walkforward_forecasts")
+        run_one("walkforward_forecasts", 2021, resources, average=list(average))
+        return tables.read_year("walkforward_forecasts", 2021)
 
     assert set(run("patchtst:3")["average_source"]) == {"patchtst snapshot-2020-12-31, patchtst snapshot-2019-12-31"}
     assert "average" not in run()
@@ -216,10 +235,7 @@ def test_a_year_goes_on_from_the_end_of_the_year_before_and_is_stale_when_that_i
     bought = [tables.read_year("backtest", year).groupby("strategy")["turnover"].first() for year in YEARS]
     assert bought[1].min() > 0.2  # equal weight, too: it traded in 2019 alone, and is compared from 2020 on
     assert bought[2]["buy_and_hold"] < 0.02  # to the least cash, and below the cap
-    own = MemoryTableStore()
-    for name, year in itertools.product(TABLES, YEARS):
-        if (name, year) != ("backtest", 2020):
-            own.write(name, year, tables.read_year(name, year))
+    own = copied(tables, [name for name in TABLES if name != "backtest"])
     shutil.copytree(folder, tmp_path / "models")
     resources = world(market, tmp_path / "models", own)
     defs = dg.Definitions(YEARLY, resources=resources)
@@ -227,22 +243,22 @@ def test_a_year_goes_on_from_the_end_of_the_year_before_and_is_stale_when_that_i
     def made(year: int) -> str:
         said: list[str] = []
         with overheard(lambda line, _level: said.append(line)):
-            shown = metadata_of(run_year(year, resources, instance, names=["backtest"]), "backtest")["begins_in"]
+            shown = run_one("backtest", year, resources, instance)["begins_in"]
         alone = "backtest[2021]: every strategy begins in cash, since there is no backtest[2020]"
         assert (alone in said) == (year == 2021 and shown == "cash")
         return shown
 
+    def state() -> str:
+        return StatusReader(defs, instance, None).read("backtest", 2021).reason
+
     with dg.DagsterInstance.ephemeral() as instance:
-        assert made(2021) == "cash"
-        assert StatusReader(defs, instance, None).read("backtest", 2021).state is State.DONE
-        assert made(2020) == "cash"
-        assert StatusReader(defs, instance, None).read("backtest", 2021).reason == "made before backtest[2020]"
-        assert made(2021) == "what was held at the end of 2020"
+        assert (made(2021), state()) == ("cash", "")
+        assert (made(2020), state()) == ("cash", "made before backtest[2020]")
+        assert (made(2021), state()) == ("what was held at the end of 2020", "")
         pd.testing.assert_frame_equal(own.read_year("backtest", 2021), tables.read_year("backtest", 2021))
-        assert StatusReader(defs, instance, None).read("backtest", 2021).state is State.DONE
         other = dg.AssetMaterialization("backtest", partition="2020", tags={DATA_VERSION_TAG: "other"})
         instance.report_runless_asset_event(other)
-        assert StatusReader(defs, instance, None).read("backtest", 2021).reason == "backtest[2020] changed"
+        assert state() == "backtest[2020] changed"
 
 
 def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
@@ -261,15 +277,11 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert made["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]  # the policy is the same
     assert data_version(run, "ppo_policy") != data_version(results[2020], "ppo_policy")  # and what trades is not
     assert [json.loads((folder / "config.json").read_text())["training"]["seed"] for folder in folders] == [1, 2]
-    again = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
-    assert metadata_of(again, "ppo_policy")["reused"] is True
+    assert run_one("ppo_policy", 2020, resources, **TINY_PPO, n_seeds=3)["reused"] is True
     stamps = [(folder / "weights.pt").stat().st_mtime_ns for folder in folders]
-    forced = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3, "force": True}}}}
-    assert (
-        metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=forced), "ppo_policy")["reused"] is False
-    )
+    assert run_one("ppo_policy", 2020, resources, **TINY_PPO, n_seeds=3, force=True)["reused"] is False
     assert all((folder / "weights.pt").stat().st_mtime_ns > old for folder, old in zip(folders, stamps, strict=True))
-    shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
+    shown = run_one("backtest", 2021, resources)
     traded = tables.read_year("backtest", 2021)
     weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
     assert shown["seeds_left_out"] == "none"
@@ -279,7 +291,7 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert lines["equal_weight"]["break-even"] == "–"
     assert set(traded["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
     shutil.rmtree(folders[1])
-    assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_2"
+    assert run_one("backtest", 2021, resources)["seeds_left_out"] == "ppo_seed_2"
     assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", *BENCHMARKS}
     [direct, ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family, direct.family) == ("ppo", 2021, 52, "sac", "direct")
@@ -311,7 +323,7 @@ def test_other_seeds_that_a_worker_has_trained_are_found(
         partition_key="2020",
         resources=dict(resources),
         run_config={"ops": {"ppo_policy": {"config": options}}},
-        tags={SEEDS_TRAINED_TAG: "yes"},
+        tags={PROCESS_TAG: "1@here"},
     )
     assert metadata_of(made, "ppo_policy")["reused"] is False
     assert [path.stat().st_mtime_ns for path in weights] == stamps[-1]
@@ -324,15 +336,11 @@ def data_version(result: dg.ExecuteInProcessResult, name: str) -> str:
     return str((event.materialization.tags or {})[DATA_VERSION_TAG])
 
 
-def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
-    market: SimulatorMarket, three_years: tuple, tmp_path: Path
-) -> None:
+def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(three_years: tuple) -> None:
     """In the first week of 2020 it was momentum."""
-    _, folder, tables = three_years
-    shutil.copytree(folder, tmp_path / "models")
-    run_year(2020, world(market, tmp_path / "models", tables), names=["backtest"])
+    folder = three_years[1]
     for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst"), ("direct", "boosting")):
-        [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
+        [trial] = (folder.parent / "trials").glob(f"{family}-*-2020.json")
         metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
 
@@ -379,24 +387,21 @@ def test_same_fingerprint_is_not_trained_again_unless_forced(
         assert metadata_of(first, name)["reused"] is False
         assert metadata_of(second, name)["reused"] is True
     assert weights.stat().st_mtime_ns == stamp
-    forced = {"ops": {"lstm_snapshot": {"config": {**RUN_CONFIG["ops"]["lstm_snapshot"]["config"], "force": True}}}}
-    third = run_year(2019, resources, names=["lstm_snapshot"], run_config=forced)
-    assert metadata_of(third, "lstm_snapshot")["reused"] is False
+    assert run_one("lstm_snapshot", 2019, resources, **TINY_LSTM, force=True)["reused"] is False
     assert weights.stat().st_mtime_ns > stamp
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("name", ["lstm_snapshot", "ppo_policy"])
 def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
-    three_years: tuple, market: SimulatorMarket, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    three_years: tuple, market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    asked = {"ops": {name: {"config": {**RUN_CONFIG["ops"][name]["config"], "device": "cuda"}}}}
     resources = world(market, tmp_path / "models", three_years[2])
-    with pytest.raises(
-        ConfigError, match=r"^device: expected a GPU that torch .* can use, got none; set device to auto"
-    ):
-        run_year(2020, resources, names=[name], run_config=asked)
+    for name in ("lstm_snapshot", "ppo_policy"):
+        with pytest.raises(
+            ConfigError, match=r"^device: expected a GPU that torch .* can use, got none; set device to"
+        ):
+            run_one(name, 2020, resources, device="cuda")
     assert not list(tmp_path.rglob("snapshot-*"))
 
 
@@ -414,9 +419,7 @@ def test_changed_news_train_anew_what_sees_them_and_nothing_else(
     assert fingerprints[0] != fingerprints[1]
 
 
-@pytest.mark.parametrize(
-    "name", ["lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "backtest"]
-)
+@pytest.mark.parametrize("name", ["lstm_snapshot", "backtest"])
 def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     after_the_first: tuple[Mapping[str, Any], Path], name: str
 ) -> None:
@@ -431,25 +434,3 @@ def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     assert f"materialize {missing} for 2020 first" in error.message
     assert name != "lstm_snapshot" or missing == "raw_prices"
     assert not list(folder.glob("*/snapshot-2020-12-31"))
-
-
-def end_higher(frame: pd.DataFrame) -> None:
-    """Raise all prices of the year's last session by a tenth."""
-    frame.loc[frame["date"] == "2019-12-31", ["open", "high", "low", "close"]] *= 1.1
-
-
-def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:
-    tables = TableStore(tmp_path, {"market": "simulator"})
-    names = ["raw_prices"]
-    force = {"ops": {"raw_prices": {"config": {"force": True}}}}
-    run_year(2019, world(market, tmp_path / "models", tables), names=names)
-    old = tables.path("raw_prices", 2019).read_bytes()
-    same = run_year(2019, world(market, tmp_path / "models", tables), names=names, run_config=force)
-    assert metadata_of(same, "raw_prices")["reused"] is True
-    assert metadata_of(same, "raw_prices")["changed_returns"] == 0
-    changed: Any = Changed(market, end_higher)
-    result = run_year(2019, world(changed, tmp_path / "models", tables), names=names, run_config=force)
-    shown = metadata_of(result, "raw_prices")
-    assert shown["changed_returns"] == len(SYMBOLS)
-    assert Path(shown["replaced_prices"]).read_bytes() == old
-    assert tables.path("raw_prices", 2019).read_bytes() != old

@@ -151,16 +151,6 @@ def test_finished_history_is_left_alone_also_when_it_was_made_again_and_came_out
     assert history.tick_all() == set()
 
 
-def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None:
-    history.fill(RAW, YEARS[:2])  # of the third there are none: nothing to make
-    history.fill(("lstm_snapshot", "walkforward_forecasts"), YEARS[:1])
-    assert history.tick() == {
-        ("lstm_snapshot", YEARS[1]),
-        *everything(SNAPSHOTS[1:], YEARS[:2]),
-        *everything((*POLICY_ASSETS, "backtest"), YEARS[:1]),
-    }
-
-
 def test_changed_year_takes_with_it_what_depends_on_it_and_no_more(history: History) -> None:
     history.fill()
     assert history.tick() == set()

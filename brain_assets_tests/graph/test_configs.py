@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.options import WALKFORWARD
 from brain_assets_tests.graph.worlds import DEFS
 
 

@@ -44,23 +44,18 @@ def copied_hub(world: World) -> Iterator[WatchedHub]:
         yield hub
 
 
-def test_every_model_is_a_branch_of_the_same_files_and_the_materialization_shows_it(world: World) -> None:
+def test_every_model_is_a_branch_of_the_same_files_and_running_again_makes_no_commit(world: World) -> None:
+    before = {family: world.hub.branches(f"user/{family}") for family in MODELS.values()}
     for asset, family in MODELS.items():
-        branches = world.hub.branches(f"user/{family}")
-        assert set(branches) == {"main", *(f"snapshot-{year}-12-31" for year in YEARS)}
+        assert set(before[family]) == {"main", *(f"snapshot-{year}-12-31" for year in YEARS)}
         for year in YEARS:
             shown, branch = metadata_of(world.results[year], asset), f"snapshot-{year}-12-31"
             folder = storages_of(world.resources)[family].path(cutoff_of_year(year))
             assert world.hub.files(f"user/{family}", branch) == read_files(folder)
-            assert (shown["hub"], shown["hub_commit"]) == ("pushed", branches[branch])
+            assert (shown["hub"], shown["hub_commit"]) == ("pushed", before[family][branch])
             assert shown["hub_branch"] == f"{world.hub.endpoint}/user/{family}/tree/{branch}"
-
-
-def test_running_again_makes_no_commit(world: World) -> None:
-    before = {family: world.hub.branches(f"user/{family}") for family in MODELS.values()}
     result = run_year(2021, world.resources, names=tuple(MODELS))
-    for asset in MODELS:
-        assert metadata_of(result, asset)["hub"] == "unchanged"
+    assert {metadata_of(result, asset)["hub"] for asset in MODELS} == {"unchanged"}
     assert {family: world.hub.branches(f"user/{family}") for family in MODELS.values()} == before
 
 
@@ -96,10 +91,10 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
     market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     second = machine(market, tmp_path, copied_hub)
-    for year in (2019, 2020, 2021):
+    for year in YEARS:
         run_year(year, second, names=RAW)
-    for year in (2020, 2019):
-        branch = f"snapshot-{year}-12-31"
+    branches = ("snapshot-2020-12-31", "snapshot-2019-12-31")
+    for branch in branches:
         files = copied_hub.files("user/lstm", branch)
         copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"}, "a present")
     result = run_year(2021, second, names=("walkforward_forecasts",))
@@ -107,8 +102,7 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
     assert set(table["lstm_source"]) == {"momentum"}
     pd.testing.assert_series_equal(table["lstm"], table["momentum"], check_names=False)
     refused = metadata_of(result, "walkforward_forecasts")["refused_snapshots"]
-    branches = ("user/lstm@snapshot-2020-12-31", "user/lstm@snapshot-2019-12-31")
-    assert [sentence.split(":")[0] for sentence in refused] == [f"{branch}/'extra.py'" for branch in branches]
+    assert [sentence.split(":")[0] for sentence in refused] == [f"user/lstm@{each}/'extra.py'" for each in branches]
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == refused  # where a command shows it
     assert not storages_of(second)["lstm"].list_snapshots()

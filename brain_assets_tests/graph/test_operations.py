@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from brain_assets.settings import Settings
-from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, parses
-from brain_assets_tests.graph.test_ui import Server, end, serving, wait_until
+from brain_assets_tests.backfills import REPOSITORY, brain_assets, environment, parses
+from brain_assets_tests.graph.test_ui import Server, running, serving, wait_until
 from brain_assets_tests.postgres import free_port, home_on_postgres, postgres_url
 
 pytestmark = pytest.mark.wings
@@ -34,13 +34,8 @@ MODULES = {"dagster": "dagster", "dagster-daemon": "dagster._daemon", "dagster-w
 """Command of the virtual environment -> the module that it runs."""
 
 
-def exec_start(unit: Path) -> list[str]:
-    [line] = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
-    return shlex.split(line)
-
-
-def exec_start_pre(unit: Path) -> list[list[str]]:
-    return [shlex.split(line) for line in re.findall(r"^ExecStartPre=(.*)$", unit.read_text(), re.MULTILINE)]
+def commands_of(unit: Path, key: str = "ExecStart") -> list[list[str]]:
+    return [shlex.split(line) for line in re.findall(rf"^{key}=(.*)$", unit.read_text(), re.MULTILINE)]
 
 
 def given(name: str) -> str:
@@ -51,7 +46,7 @@ def given(name: str) -> str:
 
 
 def test_the_units_run_what_is_installed_and_listen_on_this_machine_only() -> None:
-    for program, *options in (exec_start(unit) for unit in UNITS):
+    for program, *options in (command for unit in UNITS for command in commands_of(unit)):
         assert program in {f"/opt/brain-assets/.venv/bin/{name}" for name in MODULES}
         assert "-h" not in options or options[options.index("-h") + 1] == "127.0.0.1"
 
@@ -73,7 +68,7 @@ PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 def test_the_page_names_commands_and_files_that_there_are() -> None:
     blocks = "".join(re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL))
     commands = re.findall(r"^brain-assets .*$", blocks, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 4
     assert [command for command in commands if not parses(command)] == []
     named = set(re.findall(r"\b(?:deploy|brain_assets)/[\w./-]+\w", PAGE))
     assert len(named) > 5
@@ -87,28 +82,16 @@ def test_the_page_names_commands_and_files_that_there_are() -> None:
 def started(name: str, variables: dict[str, str], folder: Path, ports: dict[str, str]) -> Iterator[None]:
     """Run the command of a unit, with other ports."""
     unit = DEPLOY / "systemd" / f"brain-assets-{name}.service"
-    for before, *options in exec_start_pre(unit):
+    for before, *options in commands_of(unit, "ExecStartPre"):
         subprocess.run([sys.executable, "-m", MODULES[Path(before).name], *options], env=variables, check=True)
-    program, *arguments = exec_start(unit)
-    module = MODULES[Path(program).name]
+    [[program, *arguments]] = commands_of(unit)
     arguments = [ports.get(argument, argument) for argument in arguments]
     if "-w" in arguments:
         workspace = given(Path(arguments[arguments.index("-w") + 1]).name)
         (folder / "workspace.yaml").write_text(workspace.replace("4000", ports["4000"]))
         arguments[arguments.index("-w") + 1] = str(folder / "workspace.yaml")
-    with (folder / f"{name}.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env=variables,
-            cwd=REPOSITORY,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    with running(["-m", MODULES[Path(program).name], *arguments], variables, folder / f"{name}.log"):
         yield
-    finally:
-        end(process)
 
 
 LAUNCH = """mutation { launchRun(executionParams: {
@@ -160,21 +143,12 @@ def test_the_units_run_a_year_though_web_server_and_daemon_are_restarted(storage
 
 @pytest.mark.slow
 def test_the_ui_of_the_command_line_listens_on_this_machine_only(tmp_path: Path) -> None:
-    port = free_port()
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*COMMAND, "ui", "--port", str(port)],
-            env=environment(tmp_path / "data"),
-            cwd=REPOSITORY,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        address = f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C"
-        wait_until(lambda: (tmp_path / "log").read_text().endswith(f"{address}\n"), 240)
+    port, log = free_port(), tmp_path / "log"
+    command = ["-m", "brain_assets.start", "ui", "--port", str(port)]
+    with running(command, environment(tmp_path / "data"), log) as process:
+        wait_until(lambda: log.read_text().endswith(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C\n"), 240)
         assert Server(port).is_up()
-        assert len((tmp_path / "log").read_text().splitlines()) < 4
+        assert len(log.read_text().splitlines()) < 4
         wait_until(lambda: "by its heartbeat" in brain_assets(tmp_path / "data", "ui").stderr, 60)
         busy = brain_assets(tmp_path / "data", "ui", "--port", str(port))
         assert (busy.returncode, len(busy.stderr.splitlines())) == (2, 1)
@@ -184,8 +158,6 @@ def test_the_ui_of_the_command_line_listens_on_this_machine_only(tmp_path: Path)
         process.wait(timeout=60)
         with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
             assert not instance.get_daemon_heartbeats()  # another may begin at once
-    finally:
-        end(process)
 
 
 BACKFILL = """mutation { launchPartitionBackfill(backfillParams: {
@@ -232,13 +204,11 @@ def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
-    process = subprocess.Popen([*command, "-g", "daemon off;"], start_new_session=True)
-    try:
+    start = f"import os; os.execvp('nginx', {[*command, '-g', 'daemon off;']})"
+    with running(["-c", start], os.environ, folder / "log"):
         with socket.socket() as probe:
             wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0, 20)
         yield f"https://127.0.0.1:{port}"
-    finally:
-        end(process)
 
 
 TRUSTING = ssl._create_unverified_context()

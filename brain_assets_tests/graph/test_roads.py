@@ -4,7 +4,7 @@ import datetime
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,12 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.adopt.definitions import find_external
-from brain_assets.automation.definitions import downstream
-from brain_assets.automation.new_data_sensor import new_data_sensor
+from brain_assets.automation.definitions import downstream, new_data_sensor
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
-from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
+from brain_assets.graph.assets.raw import raw_assets
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.jobs import walkforward_job
+from brain_assets.graph.options import walkforward_job
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, QUIET
@@ -43,7 +41,7 @@ class World:
 
     root: Path
     instance: dg.DagsterInstance
-    assets: list[dg.AssetsDefinition] = field(default_factory=list)
+    adjust_splits: bool = False
 
     def copy(self, root: Path) -> "World":
         shutil.copytree(self.root, root)
@@ -57,9 +55,10 @@ class World:
     def defs(self) -> dg.Definitions:
         """Of a process that has just begun."""
         years, ridge = PROJECT.years, registry.get("ridge")
-        raw = [raw_prices_asset(years), news_asset(years), fundamentals_asset(years)]
+        raw = raw_assets(years)
         assets = [*raw, forecaster_asset(ridge, years), forecasts_asset([ridge], years)]
-        market = FilesMarket(self.root / "files", (), self.root / "data" / "cache" / "files.json")
+        memory = self.root / "data" / "cache" / "files.json"
+        market = FilesMarket(self.root / "files", (), memory, adjust_splits=self.adjust_splits)
         tables = TableStore(self.root / "data", {"market": "files"})
         families = registry.Families.of([ridge])
         return dg.Definitions(
@@ -85,6 +84,9 @@ class World:
         rows = pd.read_csv(path)
         rows.loc[(rows["date"] == "2020-07-01") & (rows["symbol"] == "CCC"), ["close", "high"]] *= 1.01
         write(path, rows)
+
+    def adjust(self) -> None:
+        self.adjust_splits = True
 
     def report(self, name: str, year: int) -> None:
         """What the button "Report materialization" of the UI does."""
@@ -213,6 +215,7 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         lambda w: w.report_check("validation_loss_finite", True),
         *(SNAPSHOT, STALE, "did not pass its checks: validation_loss_finite", KEPT),
     ),
+    "files read otherwise": (World.adjust, PRICES, STALE, "BRAIN_ADJUST_SPLITS changed", KEPT),
     "edited file": (World.edit, PRICES, STALE, "prices.csv changed", MADE),
     "universe changed": (another_universe, PRICES, STALE, "universe.csv changed", MADE),
 }

@@ -5,35 +5,31 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import (
     ASSETS,
     REPOSITORY,
     TINY,
     YEARS,
-    brain_assets,
     environment,
     identities,
     shared_backfill,
     weights,
 )
 from brain_assets_tests.graph.worlds import MODELS
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fill
+from brain_assets_tests.postgres import free_port
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -69,40 +65,40 @@ class Server:
 
 @contextlib.contextmanager
 def serving(data_dir: Path, *command: str, **variables: str) -> Iterator[Server]:
-    """Run one of Dagster's servers on a data folder; it and all its processes are ended by their group."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = data_dir / "dagster"
+    """Run one of Dagster's servers on a data folder."""
+    port, home, log = free_port(), data_dir / "dagster", data_dir.parent / "server.log"
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
-    with (data_dir.parent / "server.log").open("w") as log:
+    arguments = ["-m", *command, "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    with running(arguments, environment(data_dir, DAGSTER_HOME=str(home), **variables), log) as process:
+        server = Server(port, process.pid)
+        wait_until(lambda: server.is_up() or process.poll() is not None, 90)
+        assert process.poll() is None, log.read_text()
+        yield server
+
+
+@contextlib.contextmanager
+def running(arguments: Sequence[str], variables: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python; it and all its processes are ended by their group: politely, then for certain."""
+    with log.open("a") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"],
-            env=environment(data_dir, DAGSTER_HOME=str(home), **variables),
+            [sys.executable, *arguments],
+            env=variables,
             cwd=REPOSITORY,
-            stdout=log,
+            stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        server = Server(port, process.pid)
-        wait_until(lambda: server.is_up() or process.poll() is not None, 90)
-        assert process.poll() is None, (data_dir.parent / "server.log").read_text()
-        yield server
+        yield process
     finally:
-        end(process)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its group: politely, then for certain."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=20)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def wait_until(condition: Any, seconds: float, pause: float = 0.3) -> None:
@@ -224,10 +220,6 @@ def followed(server: Server, backfill_id: str, seconds: float) -> Any:
     return answer
 
 
-def selection(*assets: str) -> list[dict[str, list[str]]]:
-    return [{"path": [asset]} for asset in assets]
-
-
 @pytest.mark.slow
 def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
     with serving(tmp_path / "data", "dagster", "dev") as server:
@@ -293,58 +285,3 @@ def test_all_is_materialized_from_the_lineage_and_never_trained_twice(tmp_path):
         assert len(again["runs"]) == STAGES * len(YEARS) + 3  # and main versions, report, weights of the week
         assert states(server) == ALL_GREEN
     assert identities(weights(data)) == three_years
-
-
-FAILURES = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
-    ... on ExecutionStepFailureEvent { stepKey error { errorChain { error { message } } } }
-} } } } }"""
-
-
-@pytest.mark.slow
-def test_a_year_that_a_backfill_spills_into_says_what_it_lacks(tmp_path):
-    """Asked for 2019, Dagster also runs 2020 of what depends on 2019, since that partition exists."""
-    with serving(tmp_path / "data", "dagster", "dev", BRAIN_LAST_YEAR="2020") as server:
-        assets = ("raw_prices", "lstm_snapshot")
-        params = {"assetSelection": selection(*assets), "partitionNames": ["2019"], "runConfigData": TINY}
-        backfill = followed(server, launch(server, **params), 400)
-        found = states(server)
-        failed = [run for run in backfill["runs"] if run["status"] == "FAILURE"]
-        answers = [server.ask(FAILURES, id=run["id"])["runOrError"]["eventConnection"]["events"] for run in failed]
-    assert found["raw_prices"] == (2, [("MATERIALIZED", "2019", "2019")])
-    assert found["lstm_snapshot"] == (2, [("MATERIALIZED", "2019", "2019"), ("FAILED", "2020", "2020")])
-    [[failure]] = [[event for event in events if event] for events in answers]
-    assert failure["stepKey"] == "lstm_snapshot"
-    assert any(
-        "raw_prices[2020] is not materialized: expected every year up to the one asked for, got none for 2020; "
-        "materialize raw_prices for 2020 first." in link["error"]["message"]
-        for link in failure["error"]["errorChain"]
-    )
-    assert not (tmp_path / "data" / "models" / "lstm" / "snapshot-2020-12-31").exists()
-
-
-# What was pulled
-
-
-@pytest.mark.slow
-def test_pulled_snapshots_turn_green_by_themselves(tmp_path_factory, tmp_path):
-    """The sensor `adopt`, in Dagster's own daemon, on a machine that has pulled the snapshots and nothing else."""
-    finished = shared_backfill(tmp_path_factory)
-    models = MODELS
-    with WatchedHub() as hub:
-        variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint}
-        for family in models.values():
-            variables[f"HF_{family.upper()}_MODEL_REPO"] = f"user/{family}"
-            source = finished.data_dir / "models" / family
-            contents = {cutoff_of_year(year): read_files(source / f"snapshot-{year}-12-31") for year in YEARS}
-            fill(bind(tmp_path / "other", hub, family=family), contents).sync_all_local_to_hf()
-        pulled = brain_assets(tmp_path / "data", "sync", "pull", **variables)
-        assert pulled.returncode == 0, pulled.stderr
-        before = {family: hub.branches(f"user/{family}") for family in models.values()}
-        with serving(tmp_path / "data", "dagster", "dev", **variables) as server:
-            wait_until(lambda: all(states(server)[asset] == ALL_GREEN[asset] for asset in models), 180, pause=3.0)
-            assert states(server)["raw_prices"] == (len(YEARS), [])
-            fresh = freshness(server)
-            for asset in models:
-                assert fresh[asset] == ["FRESH"] * len(YEARS)
-            assert server.ask("{ runsOrError { ... on Runs { results { id } } } }")["runsOrError"]["results"] == []
-        assert {family: hub.branches(f"user/{family}") for family in models.values()} == before

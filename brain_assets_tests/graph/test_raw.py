@@ -1,7 +1,8 @@
-"""News and fundamentals in the graph: fetched once, their source said, scored by a real classifier."""
+"""Raw tables in the graph: fetched once, their source said, headlines scored by a real classifier."""
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,36 +15,24 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
-from brain_assets_tests.graph.worlds import metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import RAW, metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 
 SIGNALS = ("raw_fundamentals", "raw_news_sentiment")
 
 
-@pytest.fixture
-def folder(market: SimulatorMarket, tmp_path: Path) -> Path:
-    """A user's files: prices, and headlines of two symbols."""
-    folder = tmp_path / "files"
+def test_headlines_are_scored_by_the_classifier_of_the_configuration(market: SimulatorMarket, tmp_path: Path) -> None:
+    folder, model = tmp_path / "files", tmp_path / "classifier"
     folder.mkdir()
-    market.prices(datetime.date(2016, 1, 1), datetime.date(2020, 1, 1)).to_parquet(folder / "prices.parquet")
-    pd.DataFrame(
-        {
-            "published": [
-                "2019-06-14T15:59:00-04:00",  # a Friday
-                "2019-06-14T16:01:00-04:00",  # after the close: Monday's
-                "2019-06-16T12:00:00+00:00",  # Sunday: Monday's
-                "2019-12-31T16:30:00-05:00",  # after the last close of the year: next year's
-            ],
-            "symbol": ["AAA", "AAA", "BBB", "AAA"],
-            "title": ["w1 w2 w3", "w4 w5", "w1 w2 w3", "w6"],
-        }
-    ).to_csv(folder / "headlines.csv", index=False)
-    return folder
-
-
-def test_headlines_are_scored_by_the_classifier_of_the_configuration(folder: Path, tmp_path: Path) -> None:
-    model = tmp_path / "classifier"
     save_model(model)
+    market.prices(FIRST_DAY, datetime.date(2020, 1, 1)).to_parquet(folder / "prices.parquet")
+    headlines = [
+        ("2019-06-14T15:59:00-04:00", "AAA", "w1 w2 w3"),  # a Friday
+        ("2019-06-14T16:01:00-04:00", "AAA", "w4 w5"),  # after the close: Monday's
+        ("2019-06-16T12:00:00+00:00", "BBB", "w1 w2 w3"),  # Sunday: Monday's
+        ("2019-12-31T16:30:00-05:00", "AAA", "w6"),  # after the last close of the year: next year's
+    ]
+    pd.DataFrame(headlines, columns=["published", "symbol", "title"]).to_csv(folder / "headlines.csv", index=False)
     tables = TableStore(tmp_path / "data", {"market": "files"})
     resources = world(FilesMarket(folder), tmp_path / "data" / "models", tables)
     config = {"ops": {"raw_news_sentiment": {"config": {"model": str(model), "batch_size": 2}}}}
@@ -80,23 +69,25 @@ def test_live_fundamentals_without_an_identity_are_one_sentence_and_can_be_left_
     assert left_out[1] == "none: BRAIN_EDGAR_IDENTITY is none"
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("name", RAW)
 def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
-    market: SimulatorMarket, tmp_path: Path
+    market: SimulatorMarket, tmp_path: Path, name: str
 ) -> None:
     tables = TableStore(tmp_path, {"market": "simulator"})
-    run_year(2019, world(market, tmp_path / "models", tables), names=SIGNALS)
-    other = RecordedMarket(market, FIRST_DAY, END).perturbed(datetime.date(2019, 6, 30))
-    changed = world(other, tmp_path / "models", tables)
-    for name in SIGNALS:
-        old = tables.path(name, 2019).read_bytes()
-        again = run_year(2019, changed, names=[name])
-        assert metadata_of(again, name)["reused"] is True
-        assert tables.path(name, 2019).read_bytes() == old
-        force = {"ops": {name: {"config": {"force": True}}}}
-        forced = run_year(2019, changed, names=[name], run_config=force)
-        assert metadata_of(forced, name)["reused"] is False
-        assert Path(metadata_of(forced, name)["replaced"]).read_bytes() == old
-        assert tables.path(name, 2019).read_bytes() != old
-        same = run_year(2019, changed, names=[name], run_config=force)
-        assert metadata_of(same, name)["reused"] is True
+    path = tables.path(name, 2019)
+    other: Any = RecordedMarket(market, FIRST_DAY, END).perturbed(datetime.date(2019, 6, 30))
+
+    def run(source: Any, **config: bool) -> dict[str, Any]:
+        resources = world(source, tmp_path / "models", tables)
+        return metadata_of(run_year(2019, resources, None, [name], {"ops": {name: {"config": config}}}), name)
+
+    assert run(market)["reused"] is False
+    old = path.read_bytes()
+    assert run(market, force=True)["reused"] is run(other)["reused"] is True
+    assert path.read_bytes() == old
+    forced = run(other, force=True)
+    assert forced["reused"] is False
+    kept = forced["replaced_prices" if name == "raw_prices" else "replaced"]
+    assert Path(kept).read_bytes() == old != path.read_bytes()
+    assert run(other, force=True)["reused"] is True
+    assert name != "raw_prices" or forced["changed_returns"] > 100
