@@ -11,7 +11,8 @@ from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import FAMILIES
+from brain_assets.store.tables import TableStore
+from brain_assets_tests.conftest import FAMILIES, SYMBOLS
 from brain_assets_tests.graph.worlds import world
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind
@@ -19,10 +20,10 @@ from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind
 YEARS = (2019, 2020, 2021)
 
 
-def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
+def machine(root: Path, hub: LoopbackHub | str, attempts: int = 5, tables: TableStore | None = None) -> dict[str, Any]:
     """Give the resources of a machine of its own, whose snapshots go to the Hub."""
     storages = {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES}
-    return {**world(market, root / "models"), "snapshot_io": SnapshotIOManager(storages)}
+    return {**world(SimulatorMarket(SYMBOLS), root / "models", tables), "snapshot_io": SnapshotIOManager(storages)}
 
 
 def storages_of(resources: Mapping[str, Any]) -> Mapping[str, SnapshotLocalStorage]:

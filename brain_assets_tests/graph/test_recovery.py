@@ -1,7 +1,7 @@
 """Backfills of Dagster's own daemon that are interrupted, or whose data is broken: they go on, and redo nothing."""
 
+import copy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 REPOSITORY = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
 JOB = {"partitionSetName": "walkforward_partition_set", "repositorySelector": REPOSITORY}
-YEAR_NAMES = [str(year) for year in YEARS]
 
 UNFINISHED = """{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { id
     eventConnection { events { __typename
@@ -41,17 +40,12 @@ def run_in(server: Server, step: str) -> int | None:
     return None
 
 
-def long_training(steps: int) -> dict[str, Any]:
-    """Tiny models, but a PPO that takes long enough to be killed in the middle."""
-    ops = {**TINY["ops"], "ppo_policy": {"config": {**TINY["ops"]["ppo_policy"]["config"], "total_steps": steps}}}
-    return {"ops": ops}
-
-
 def test_a_backfill_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
     """The web server, the daemon and the run die together, as in a power cut; nothing that was whole is made again."""
-    data = tmp_path / "data"
+    data, config = tmp_path / "data", copy.deepcopy(TINY)
+    config["ops"]["ppo_policy"]["config"]["total_steps"] = 20_000  # it takes long enough to be killed in the middle
     with serving(data, "dagster", "dev") as server:
-        backfill_id = launch(server, selector=JOB, partitionNames=YEAR_NAMES, runConfigData=long_training(20_000))
+        backfill_id = launch(server, selector=JOB, partitionNames=list(map(str, YEARS)), runConfigData=config)
         wait_until(lambda: run_in(server, "ppo_policy") is not None, 300, pause=0.2)
         process = run_in(server, "ppo_policy")
         assert process is not None

@@ -1,15 +1,13 @@
-"""What a run hands to a family and to its checks, seen by families that take a moment and say what they were given."""
+"""What a run hands to a family and to its checks, seen by a family that takes a moment."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pytest
 import torch
 
-from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, PortfolioConstraints, registry
+from brain_assets import registry
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.tasks import QUIET
@@ -21,32 +19,11 @@ from brain_assets_tests.graph.worlds import PROJECT, RAW, metadata_of
 from examples.pls_forecaster import Pls
 
 
-class Steady(Policy):
-    """Holds every asset alike, whatever it sees."""
-
-    name, label = "steady", "Steady"
-    Config = ModelConfig
-    forecaster = Pls.name
-
-    def fit(
-        self, weeks: PolicyDataset, config: ModelConfig, rules: PortfolioConstraints, progress: OnProgress, device: str
-    ) -> Mapping[str, np.ndarray]:
-        assert device == "cuda"
-        return {}
-
-    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
-        return lambda week, held: np.append(np.full(weeks.n_assets, 2.0), -4.0)
-
-    def logit_bound(self, config: ModelConfig) -> float:
-        return 4.0
-
-
 class World:
-    """The graph of these two families alone, on a market whose signal is strong, and a machine that has a GPU."""
+    """The graph of one family alone, on a market whose signal is strong."""
 
     def __init__(self, folder: Path) -> None:
-        registry.register(Steady)
-        families = Families.of([registry.get(Pls.name), registry.get(Steady.name)])
+        families = Families.of([registry.get(Pls.name)])
         market = SimulatorMarket(SYMBOLS, seed=1, signal=0.9)
         self.assets = build_assets(PROJECT.years, families)
         self.resources = build_resources(market, MemoryTableStore(), folder / "models", families=families)
@@ -63,8 +40,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
@@ -82,11 +58,10 @@ def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(world: World) -
     assert world.run(2020, "walkforward_forecasts", walkforward_forecasts={"max_rank_correlation": 0.95}).success
 
 
-def test_models_of_a_gpu_say_so_and_are_found_again(world: World) -> None:
-    options = {"pls_snapshot": {"device": "cuda"}, "steady_policy": {"device": "cuda"}}
+def test_models_of_a_gpu_say_so_and_are_found_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for reused in (False, True):
-        result = world.run(2019, "walkforward_forecasts", *options, **options)
+        result = world.run(2019, "pls_snapshot", pls_snapshot={"device": "cuda"})
         assert result.success
-        for name in options:
-            shown = metadata_of(result, name)
-            assert (shown["device"], shown["reused"]) == ("cuda", reused)
+        shown = metadata_of(result, "pls_snapshot")
+        assert (shown["device"], shown["reused"]) == ("cuda", reused)
