@@ -18,6 +18,7 @@ from dagster._core.definitions.data_version import (
 
 from brain_assets import registry
 from brain_assets.automation.definitions import downstream
+from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.market.calendar import utc_now
 from brain_assets.portfolio.constraints import policy_options
@@ -27,7 +28,7 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS as WITHOUT_STORES
-from brain_assets_tests.graph.worlds import EVERY, NAMES, POLICY_ASSETS, RAW, SNAPSHOTS
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 YEARS = (2019, 2020, 2021)
@@ -51,9 +52,13 @@ class Models(SnapshotLocalStorage):
         return {"fingerprint": {"config": hash_json(options), "libraries": library_versions()}}
 
 
-MODELS = {name: Models(name, Path("nowhere")) for name in registry.names()}
+FEW = registry.Families.of([registry.get("lstm"), registry.get("ppo")])
+ASSETS = [*build_assets(PROJECT.years, FEW), *(asset for asset in EVERY if asset.key == dg.AssetKey("report"))]
+SNAPSHOTS, POLICY_ASSETS = ("lstm_snapshot",), ("ppo_policy",)
+NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", *POLICY_ASSETS, "backtest")
+MODELS = {name: Models(name, Path("nowhere")) for name in FEW.by_name}
 STORES = {"table_io": TableIOManager(Tables(), Path("nowhere")), "snapshot_io": SnapshotIOManager(MODELS)}
-DEFS = dg.Definitions(EVERY, resources={"market": SimulatorMarket(SYMBOLS), "clock": utc_now, **STORES})
+DEFS = dg.Definitions(ASSETS, resources={"market": SimulatorMarket(SYMBOLS), "clock": utc_now, **STORES})
 GRAPH = DEFS.resolve_asset_graph()
 DOWNSTREAM = tuple(name for name in NAMES if name not in RAW)
 

@@ -24,11 +24,13 @@ from brain_assets.graph.options import walkforward_job
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, QUIET
+from brain_assets.graph.years import Years
+from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.graph.test_backfill import Pretending
-from brain_assets_tests.graph.worlds import PROJECT, RAW
+from brain_assets_tests.graph.worlds import RAW
 
 SNAPSHOT, FORECASTS, PRICES = ("ridge_snapshot", 2020), ("walkforward_forecasts", 2020), ("raw_prices", 2020)
 YEARS = (2019, 2020)
@@ -54,7 +56,7 @@ class World:
     @property
     def defs(self) -> dg.Definitions:
         """Of a process that has just begun."""
-        years, ridge = PROJECT.years, registry.get("ridge")
+        ridge, years = registry.get("ridge"), Years.of(read_settings(last_year="2020"), SimulatorMarket())
         raw = raw_assets(years)
         assets = [*raw, forecaster_asset(ridge, years), forecasts_asset([ridge], years)]
         memory = self.root / "data" / "cache" / "files.json"
