@@ -1,6 +1,6 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import dagster as dg
@@ -82,10 +82,13 @@ class RunConfig(dg.Shape):
         self._initialized = False
         return self
 
-    def __init__(self, run_config: type[Any], check: Callable[[Any], object] = lambda _: None) -> None:
+    def __init__(
+        self, run_config: type[Any], check: Callable[[Any], object] = lambda _: None, known: Sequence[str] = ()
+    ) -> None:
         self._run_config, self._check = run_config, check
         schema: Any = run_config.to_config_schema().config_type
         super().__init__(schema.fields, description=run_config.__doc__ or "")  # type: ignore[no-untyped-call]
+        self.key = ".".join([self.key, *known])  # what `check` goes by: Dagster takes shapes of one key for the same
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse what is impossible; Dagster asks once it knows that names and types are right."""

@@ -1,10 +1,6 @@
 """What a worker does: one year of an asset, or an asset without years, as a Dagster run; or one seed of a policy."""
 
-import os
-import queue
-import threading
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 
 import dagster as dg
 import sqlalchemy.exc
@@ -12,10 +8,8 @@ from dagster import AssetKey
 
 from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.policies import seed_training
-from brain_assets.graph.build import open_project
 from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
-from brain_assets.graph.instance import dagster_home, open_instance
 from brain_assets.graph.options import WALKFORWARD
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import CHECKED, PROCESS_TAG, SHOWN_TAG, failure_in, show, this_process
@@ -24,7 +18,6 @@ from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.policies import SeedTraining
 from brain_assets.progress import Say, overheard, report
-from brain_assets.settings import read_settings
 from brain_assets.store.names import cutoff_of_year
 
 
@@ -97,22 +90,3 @@ def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
     kind = "reused" if metadata.get("reused") else "made"
     warned = warnings_in(event.asset_check_evaluation_data for event in of_step if event.event_type is CHECKED)
     return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)
-
-
-def serve(descriptor: int) -> None:
-    """Do the tasks that come through a connection, for as long as who sends them lives."""
-    connection, tasks = Connection(descriptor), queue.SimpleQueue[Task]()
-
-    def receive() -> None:
-        try:
-            while True:
-                tasks.put(connection.recv())
-        except (EOFError, OSError):
-            os._exit(1)
-
-    threading.Thread(target=receive, daemon=True).start()
-    settings = read_settings()
-    with open_instance(dagster_home(settings)) as instance:
-        worker = Worker(open_project(settings), instance)
-        while True:
-            connection.send(worker.do(tasks.get(), lambda line, level: connection.send((line, level))))

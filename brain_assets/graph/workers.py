@@ -83,7 +83,7 @@ class ProcessPool:
 
     def _start(self) -> _Worker:
         here, there = Pipe()
-        code = f"import_to_stay('brain_assets.graph.work').serve({there.fileno()})"
+        code = f"import_to_stay('brain_assets.graph.worker').work({there.fileno()})"
         code = f"import sys; sys.path[:] = {sys.path!r}; from brain_assets.start import import_to_stay; {code}"
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", code],

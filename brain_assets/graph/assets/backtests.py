@@ -10,8 +10,9 @@ from brain_assets import registry
 from brain_assets.check_result import format_figure
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.average import families_in, snapshots_in
-from brain_assets.graph.assets.inputs import COMPUTED, WEEK, Columns, inputs, panel_of, table_result, yearly_table
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.snapshots import Snapshots, note_refusal

@@ -9,6 +9,7 @@ from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.snapshots import feature_weights_metadata, make_snapshot, show_epochs
@@ -36,6 +37,7 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         FORECASTER_CHECKS,
         ins=inputs(family.tables, years.up_to_year),
         group_name="forecasting",
+        **COMPUTED,
     )
     def snapshot(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,

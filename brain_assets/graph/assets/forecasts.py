@@ -13,8 +13,9 @@ from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations, weeks_by_source
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
-from brain_assets.graph.assets.inputs import COMPUTED, WEEK, Columns, inputs, panel_of, table_result, yearly_table
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.configs import ForecastsConfig, RunConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import as_table, chart, plotted
@@ -30,7 +31,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
-    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families))
+    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families), families)
 
     @yearly_table(
         "walkforward_forecasts",

@@ -8,9 +8,7 @@ import pandas as pd
 
 from brain_assets.check_result import CheckResult
 from brain_assets.graph.checks import Checks, check_results, check_specs
-from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig
-from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.years import Years
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import DAY, SCHEMAS
@@ -25,8 +23,6 @@ Declare = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 """A decorator."""
 
 WEEK = ("week_start", DAY, "First session of the week.")
-COMPUTED: dict[str, Any] = {"pool": TRAINING_POOL, "automation_condition": FOLLOWS_INPUTS}
-"""Of what is made from other assets."""
 
 
 def yearly_table(
@@ -63,7 +59,6 @@ def yearly_model(
         config_schema=run_config,
         io_manager_key="snapshot_io",
         kinds=set(family.kinds),
-        **COMPUTED,
         **options,
     )
 

@@ -14,6 +14,7 @@ from brain_assets.device import Device, resolve_device
 from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
 from brain_assets.graph.checks import POLICY_CHECKS, check_results
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.runs import PROCESS_TAG
@@ -43,6 +44,7 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
         POLICY_CHECKS,
         ins=inputs((*RAW, "walkforward_forecasts"), years.up_to_year),
         group_name="portfolio",
+        **COMPUTED,
     )
     def policy(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
