@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -63,14 +63,10 @@ class Backfill:
         self._running: dict[Task, str] = {}
         self._lost: dict[Task, int] = {}
         self._broken: dict[Unit, Sequence[Unit]] = {}  # with what failed and broke it
-        self._open: set[Unit] = set()
+        self.unfinished: set[Unit] = set()
+        """The years of assets, of those asked for, that have not come to an end."""
         self._reader: StatusReader | None = None
         self._stop_if_asked: Callable[[], None] = lambda: None
-
-    @property
-    def unfinished(self) -> Collection[Unit]:
-        """The years of assets, of those asked for, that have not come to an end."""
-        return self._open
 
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
@@ -80,7 +76,7 @@ class Backfill:
         """
         self._waiting = dict.fromkeys((name, year) for year in years for name in self._assets)
         self._waiting |= {(task.asset, task.year): task for task in last}
-        self._open = set(self._waiting)
+        self.unfinished = set(self._waiting)
         with _interrupts_noted() as self._stop_if_asked:
             try:
                 close_dead_runs(self._instance)
@@ -102,7 +98,7 @@ class Backfill:
         """Decide on whatever nothing holds back: it ends here, or gets ready to be handed out."""
         for unit in list(self._waiting):
             self._stop_if_asked()
-            if any(parent in self._open for parent in self._parents(*unit)):
+            if any(parent in self.unfinished for parent in self._parents(*unit)):
                 continue
             found = patiently(partial(self._decide, unit), self._stop_if_asked)
             del self._waiting[unit]
@@ -176,7 +172,7 @@ class Backfill:
         yield self._ended(Event("failed", name, year, worker, detail))
 
     def _ended(self, event: Event) -> Event:
-        self._open.discard((event.asset, event.year))
+        self.unfinished.discard((event.asset, event.year))
         if event.kind in BAD:
             self._broken[event.asset, event.year] = event.roots or [(event.asset, event.year)]
         return event

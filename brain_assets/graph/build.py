@@ -38,10 +38,6 @@ def build_assets(years: Years, families: Families) -> list[dg.AssetsDefinition]:
     ]
 
 
-Session = tuple[Project, dg.DagsterInstance]
-"""What a command works on."""
-
-
 def open_project(settings: Settings) -> Project:
     """Open the market of some settings, and define assets, checks, jobs, sensors, schedules and resources on it.
 
@@ -79,7 +75,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 @contextmanager
-def open_session(settings: Settings, looking: bool = False) -> Iterator[Session]:
+def open_session(settings: Settings, looking: bool = False) -> Iterator[tuple[Project, dg.DagsterInstance]]:
     """Open what the settings stand for, and the instance; of one that only looks none is made.
 
     Raises `StorageError` if the data folder is another market's, or the instance cannot be opened or written.
@@ -93,6 +89,6 @@ def open_session(settings: Settings, looking: bool = False) -> Iterator[Session]
 
 def session(
     market: str | None, engine: str | None = None, looking: bool = False, **others: Any
-) -> AbstractContextManager[Session]:
+) -> AbstractContextManager[tuple[Project, dg.DagsterInstance]]:
     """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
     return open_session(read_settings(market=market, engine=engine, **others), looking)

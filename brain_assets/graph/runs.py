@@ -117,7 +117,6 @@ def failure_in(events: Sequence[dg.DagsterEvent], instance: dg.DagsterInstance) 
 
 
 def _cause_of(error: Any, instance: dg.DagsterInstance) -> str:
-    """Give our own error's sentence, else make one of the innermost error."""
     while error.cause is not None and not hasattr(errors, error.cls_name or ""):
         error = error.cause
     message = str(error.message).strip().split(": ", 1)[-1]

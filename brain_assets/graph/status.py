@@ -123,7 +123,6 @@ class StatusReader:
         return found
 
     def _read_made(self, name: str) -> Mapping[int, dg.EventLogRecord]:
-        """Read the newest materialization of each year."""
         key, kind = AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
         ids = sorted(self._instance.event_log_storage.get_latest_storage_id_by_partition(key, kind).values())
         wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids) if ids else key

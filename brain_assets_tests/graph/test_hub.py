@@ -1,19 +1,56 @@
-"""The graph with a Hub: real runs, a real instance, the real client against a Hub on this machine."""
+"""The graph with a Hub: real runs, the real client against a Hub on this machine."""
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
+from huggingface_hub import HfApi
 
+from brain_assets.graph.io_managers import SnapshotIOManager
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import TableStore
-from brain_assets_tests.backfills import shared_backfill
-from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
+from brain_assets_tests.backfills import YEARS, shared_backfill
+from brain_assets_tests.conftest import FAMILIES, SYMBOLS
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
-from brain_assets_tests.store.hubs import WatchedHub
+from brain_assets_tests.graph.worlds import world as without_hub
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind
+
+
+def machine(root: Path, hub: LoopbackHub | str, attempts: int = 5, tables: TableStore | None = None) -> dict[str, Any]:
+    """Give the resources of a machine of its own, whose snapshots go to the Hub."""
+    storages = {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES}
+    return {
+        **without_hub(SimulatorMarket(SYMBOLS), root / "models", tables),
+        "snapshot_io": SnapshotIOManager(storages),
+    }
+
+
+def storages_of(resources: Mapping[str, Any]) -> Mapping[str, SnapshotLocalStorage]:
+    return resources["snapshot_io"].storages
+
+
+def drop(hub: WatchedHub, branch: str) -> None:
+    """Remove a branch of the LSTM's repo, as its owner may."""
+    HfApi(hub.endpoint, token=TOKEN).delete_branch("user/lstm", branch=branch)
+
+
+@contextmanager
+def hub_of(models: Path) -> Iterator[WatchedHub]:
+    """Give a Hub with a branch for each snapshot of a folder of models, to do with as one likes."""
+    with WatchedHub() as hub:
+        for family in FAMILIES:
+            hub.add_repo(f"user/{family}")
+            for year in YEARS:
+                branch = f"snapshot-{year}-12-31"
+                hub.put(f"user/{family}", branch, read_files(models / family / branch), "copied")
+        yield hub
 
 
 class World(NamedTuple):

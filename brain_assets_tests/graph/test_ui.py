@@ -1,9 +1,11 @@
 """Dagster's own servers on real results: what the UI shows, and both roads of a backfill through its daemon."""
 
 import contextlib
+import copy
 import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,16 +20,19 @@ from typing import Any
 
 import pytest
 
+from brain_assets.files import is_running
 from brain_assets_tests.backfills import (
     ASSETS,
     REPOSITORY,
     TINY,
     YEARS,
+    contents,
     environment,
     identities,
     shared_backfill,
     weights,
 )
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.postgres import free_port
 
@@ -191,6 +196,8 @@ def test_runs_and_pictures_are_found_in_a_browser(ui):
 
 # Both roads of a backfill
 
+SELECTOR = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
+JOB = {"partitionSetName": "walkforward_partition_set", "repositorySelector": SELECTOR}
 LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
 } }"""
@@ -223,13 +230,7 @@ def followed(server: Server, backfill_id: str, seconds: float) -> Any:
 @pytest.mark.slow
 def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
     with serving(tmp_path / "data", "dagster", "dev") as server:
-        repository = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
-        backfill_id = launch(
-            server,
-            selector={"partitionSetName": "walkforward_partition_set", "repositorySelector": repository},
-            partitionNames=[str(year) for year in YEARS],
-            runConfigData=TINY,
-        )
+        backfill_id = launch(server, selector=JOB, partitionNames=list(map(str, YEARS)), runConfigData=TINY)
         backfill = followed(server, backfill_id, 400)
         assert backfill["status"] == "COMPLETED_SUCCESS", backfill
         assert states(server) == ALL_GREEN
@@ -285,3 +286,61 @@ def test_all_is_materialized_from_the_lineage_and_never_trained_twice(tmp_path):
         assert len(again["runs"]) == STAGES * len(YEARS) + 3  # and main versions, report, weights of the week
         assert states(server) == ALL_GREEN
     assert identities(weights(data)) == three_years
+
+
+UNFINISHED = """{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { id
+    eventConnection { events { __typename
+        ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } }
+        ... on ExecutionStepStartEvent { stepKey }
+    } } } } } }"""
+
+
+def run_in(server: Server, step: str) -> int | None:
+    """Give the process of a run that is in the middle of a step; None: there is none."""
+    for run in server.ask(UNFINISHED)["runsOrError"]["results"]:
+        events = run["eventConnection"]["events"]
+        if step in [event.get("stepKey") for event in events]:
+            entries = [entry for event in events for entry in event.get("metadataEntries", [])]
+            return next(int(entry["text"]) for entry in entries if entry["label"] == "pid")
+    return None
+
+
+@pytest.mark.slow
+def test_a_backfill_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
+    """The web server, the daemon and the run die together, as in a power cut; nothing that was whole is made again."""
+    data, config = tmp_path / "data", copy.deepcopy(TINY)
+    config["ops"]["ppo_policy"]["config"]["total_steps"] = 20_000  # it takes long enough to be killed in the middle
+    with serving(data, "dagster", "dev") as server:
+        backfill_id = launch(server, selector=JOB, partitionNames=list(map(str, YEARS)), runConfigData=config)
+        wait_until(lambda: run_in(server, "ppo_policy") is not None, 300, pause=0.2)
+        process = run_in(server, "ppo_policy")
+        assert process is not None
+        whole = weights(data)
+        before, bytes_before = identities(whole), contents(whole)
+        assert {"lstm/snapshot-2019-12-31", "patchtst/snapshot-2019-12-31"} <= set(whole)
+        server.kill()
+        wait_until(lambda: not is_running(process), 20)
+    with serving(data, "dagster", "dev") as server:
+        backfill = followed(server, backfill_id, 900)
+        assert states(server) == ALL_GREEN, backfill  # its status is that of its worst run, tried again or not
+    after = weights(data)
+    assert len(after) == len(FAMILIES) * len(YEARS)
+    assert {name: identities(after)[name] for name in before} == before
+    assert {name: contents(after)[name] for name in before} == bytes_before
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
+    page, said = (REPOSITORY / "docs" / "ui.md").read_text(), []
+    commands = [shlex.split(line, comments=True)[1:] for line in page.splitlines() if line.startswith("dg ")]
+    assert [command[0] for command in commands] == ["dev", "list", "check", "launch"]
+    (tmp_path / "dagster").mkdir()
+    given = {"env": environment(tmp_path, DAGSTER_HOME=str(tmp_path / "dagster")), "cwd": REPOSITORY}
+    for command in commands[1:]:  # the first is a server
+        code = [sys.executable, "-c", "from dagster_dg_cli.cli import main; main()", *command]
+        ended = subprocess.run(code, capture_output=True, text=True, timeout=600, check=False, **given)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        said.append(ended.stdout)
+    assert all(name in said[0] for name in ("raw_prices", "lstm_snapshot", "backtest", "report"))
+    assert "All definitions loaded successfully" in said[1]
+    assert (tmp_path / "raw" / "prices" / "2019.parquet").exists()

@@ -140,7 +140,6 @@ def read_year_before(tables: TableStore, years: Years, year: int) -> pd.DataFram
 
 
 def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
-    """Give the figures of strategies as the UI shows them, those that earned most first."""
     columns = {
         "return": [format_figure(value, "+.1%") for value in compared["net_return"]],
         "active return": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
@@ -153,7 +152,6 @@ def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
 
 
 def _equity(year: int, returns: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw what one dollar became with policies, and with equal weight."""
     lines = {registry.label(str(name)).replace("_", " "): wealth for name, wealth in (1 + returns).cumprod().items()}
     return chart(f"backtest {year}", lines, 1.0, "What one dollar became, after costs; dashed: one dollar.")
 

@@ -93,7 +93,6 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
 
 
 def _skill(weekly: pd.DataFrame) -> dg.TableMetadataValue:
-    """Tell how well each column ranked the symbols of a week, and of how much chance is capable."""
     skills = {name: mean_skill(weekly[name].to_numpy()) for name in weekly}
     lines = [
         {
@@ -108,7 +107,6 @@ def _skill(weekly: pd.DataFrame) -> dg.TableMetadataValue:
 
 
 def _columns(families: Sequence[str]) -> Columns:
-    """Describe the columns of a table of forecasts by some forecasters."""
     of_week = "Return of the week, from its first open to its last close, as a fraction"
     forecast = f"{of_week}, forecast after the last close before it. Empty: too little history."
     source = "Where it comes from: the snapshot's name, or momentum where there was none yet."

@@ -57,7 +57,6 @@ def _raw_asset(
     config: type[ForceConfig],
     make: Callable[[Asked], tuple[pd.DataFrame, Metadata]],
 ) -> dg.AssetsDefinition:
-    """Define the asset whose years `make` gives, and says what the UI shows of it."""
     run_config = RunConfig(config)
 
     @yearly_table(
