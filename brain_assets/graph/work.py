@@ -1,7 +1,5 @@
 """What a worker does: one year of an asset, or an asset without years, as a Dagster run; or one seed of a policy."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 import sqlalchemy.exc
 from dagster import AssetKey
@@ -79,10 +77,6 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
     if not result.success:
         return Event("failed", task.asset, task.year, this_process(), failure_in(events, instance))
     show(instance, result.run_id)
-    return _made(events, task)
-
-
-def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
     of_step = [event for event in events if event.step_key == task.asset]
     seconds = sum(event.step_success_data.duration_ms / 1000 for event in of_step if event.is_step_success)
     [made] = [event.step_materialization_data.materialization for event in of_step if event.is_step_materialization]
