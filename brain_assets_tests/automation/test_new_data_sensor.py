@@ -106,17 +106,12 @@ def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> 
     assert keys == set(RAW)
 
 
-def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
+def test_backlog_and_changed_rows_are_asked_for_once_and_so_are_rows_that_are_put_back(files: Files) -> None:
     requests = files.tick()
     assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
     assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not materialized; ")
-    assert "none read" in files.tick()  # asked for once, though nothing ran: Dagster and the failure alert know
-    files.change(2020)
-    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
-
-
-def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(files: Files) -> None:
-    for request in files.tick():
+    assert "none read" in files.tick()  # though nothing ran: Dagster knows
+    for request in requests:
         assert files.run(request).success
     before = files.tables.read_year("raw_prices", 2020)
     files.change(2020)
@@ -137,14 +132,10 @@ def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fe
     files.change(2020)
     files.cursor = None  # what is not stored is asked for without it too
     assert wanted(files.tick()) == [(2020, {"raw_prices"})]
-
-
-def test_folder_that_is_gone_is_one_sentence_and_what_is_remembered_stays(files: Files) -> None:
-    files.tick()
     cursor = files.cursor
     files.folder.rename(files.folder.with_name("elsewhere"))
     assert files.tick() == f"{files.folder}: expected a folder with data files, got no such folder; create it."
-    assert files.cursor == cursor
+    assert files.cursor == cursor  # what is remembered stays
 
 
 # Other markets
