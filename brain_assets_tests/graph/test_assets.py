@@ -1,7 +1,6 @@
 """Every asset really ran: real Dagster, small but real models, prices that move, several years."""
 
 import datetime
-import hashlib
 import itertools
 import json
 import re
@@ -42,7 +41,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.backfills import YEARS, shared_backfill
-from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_LSTM, TINY_PPO
+from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import (
     MODELS,
     POLICY_ASSETS,
@@ -350,19 +349,6 @@ def test_materializations_carry_figures_and_pictures(done: Done) -> None:
     assert 0.5 < model["validation/loss"] < 2
     assert 0.5 < model["validation/loss_of_zero"] < 2
     assert done.shown("ridge_snapshot", 2021)["feature_weights"].schema.columns[-1].name == "2021"
-
-
-def test_same_fingerprint_is_not_trained_again_unless_forced(done: Done, tmp_path: Path) -> None:
-    resources, _ = done.copy(tmp_path, years=(2019,))
-    weights, names = tmp_path / "models" / "lstm" / "snapshot-2019-12-31" / "weights.pt", (*RAW, *MODELS)
-    stamp, digest = weights.stat().st_mtime_ns, hashlib.sha256(weights.read_bytes()).hexdigest()
-    again = run_year(2019, resources, names=names)
-    assert {done.shown(name, 2019)["reused"] for name in names} == {False}
-    assert {metadata_of(again, name)["reused"] for name in names} == {True}
-    assert weights.stat().st_mtime_ns == stamp
-    assert run_one("lstm_snapshot", 2019, resources, **TINY_LSTM, force=True)["reused"] is False
-    assert weights.stat().st_mtime_ns > stamp
-    assert hashlib.sha256(weights.read_bytes()).hexdigest() == digest
 
 
 def test_changed_news_train_anew_what_sees_them_and_nothing_else(done: Done, tmp_path: Path) -> None:
