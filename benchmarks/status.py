@@ -46,7 +46,7 @@ def _bars(dates: pd.DatetimeIndex, number: int) -> pd.DataFrame:
 def _seconds(files: Path) -> float:
     import dagster as dg
 
-    from brain_assets.graph.sources import change, look, recorded
+    from brain_assets.graph.status import change, look, recorded
     from brain_assets.user_files.market import FilesMarket
 
     years, table = range(FIRST_YEAR + BOOTSTRAP_YEARS - 1, LAST_YEAR + 1), "raw_prices"

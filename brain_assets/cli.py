@@ -1,6 +1,5 @@
 """The command `brain-assets`."""
 
-import datetime
 import signal
 import socket
 import subprocess
@@ -24,11 +23,8 @@ from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import open_instance, prepare_ui
 from brain_assets.graph.options import last_tasks, read_options
-from brain_assets.graph.runs import prunable
-from brain_assets.graph.runs import prune as prune_run
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
-from brain_assets.market.calendar import utc_now
 from brain_assets.paths import is_remote
 from brain_assets.plugins import blamed, resolve
 from brain_assets.progress import warn
@@ -48,7 +44,7 @@ from brain_assets.terminal import (
 
 ORDER = (
     *("backfill", "status", "report", "ui", "allocate", "train", "models", "promote"),
-    *("sync", "check-files", "prove", "adopt", "prune"),
+    *("sync", "check-files", "prove", "adopt"),
 )
 """In which commands are listed: as they are used; any other comes last."""
 
@@ -214,25 +210,6 @@ class _Reports(SimpleHTTPRequestHandler):
 def _is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def prune(
-    days: Annotated[int, typer.Option(help="Runs that ended more days ago than that.", min=1)] = 90,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
-) -> None:
-    """Delete old runs from Dagster's record, with their logs; data and models are not touched.
-
-    A run that made what is there now stays, however old: without it Dagster would call that missing.
-    """
-    with session(None) as (_, instance):
-        records = prunable(instance, utc_now() - datetime.timedelta(days=days))
-        for record in records:
-            run = record.dagster_run
-            if not dry_run:
-                prune_run(instance, record)
-            said = "would delete" if dry_run else "deleted"
-            console.print(f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}")
-        console.print(f"{len(records)} runs {'would be ' if dry_run else ''}deleted, {instance.get_runs_count()} there")
 
 
 def main() -> None:

@@ -48,7 +48,6 @@ CORE = Plugin(
         "status": "brain_assets.cli_status:status",
         "ui": "brain_assets.cli:ui",
         "sync": "brain_assets.cli_sync:sync",
-        "prune": "brain_assets.cli:prune",
     },
 )
 """What the core itself brings."""

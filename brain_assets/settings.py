@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AnyHttpUrl,
     Field,
     PlainValidator,
     PrivateAttr,
     SecretStr,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -67,12 +65,8 @@ class Settings(BaseSettings):
     cluster_config: Path | None = Field(None, alias="BRAIN_CLUSTER_CONFIG")
     """YAML file that says what steps ask of the cluster; None: see `brain_assets.cluster.config.ClusterConfig`."""
 
-    alert_slack_webhook: SecretStr | None = Field(None, alias="BRAIN_ALERT_SLACK_WEBHOOK")
-    """Incoming webhook of Slack that is told of failed runs; its address is a secret, never printed."""
     owners: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_OWNERS")
     """Who answers for the assets, in Dagster's UI: mail addresses, or ``team:name``, separated by commas."""
-    ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
-    """Where Dagster's UI is reached: the links in alerts begin with it."""
     reports_url: str = Field("http://127.0.0.1:3001", alias="BRAIN_REPORTS_URL")
     """Where the folder of reports is reached: Dagster's UI links to them there, and `brain-assets ui` serves it."""
 
@@ -104,23 +98,12 @@ class Settings(BaseSettings):
             raise ValueError("expected mail addresses, or team:name")
         return value
 
-    @field_validator("ui_url", "reports_url")
+    @field_validator("reports_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("expected an address that begins with http:// or https://")
         return value.rstrip("/")
-
-    @field_validator("alert_slack_webhook")
-    @classmethod
-    def _is_address(cls, value: SecretStr | None) -> SecretStr | None:
-        try:
-            TypeAdapter(AnyHttpUrl | None).validate_python(value and value.get_secret_value())
-        except ValidationError:
-            raise ValueError(
-                "expected an address that begins with https:// and names a host, got something else (not shown here)"
-            ) from None
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":

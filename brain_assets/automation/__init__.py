@@ -1,4 +1,4 @@
-"""What happens by itself, each with a switch: new data is asked for and followed, and somebody is told of trouble."""
+"""What happens by itself, each with a switch: new data is asked for and followed."""
 
 from brain_assets.plugins import Plugin
 

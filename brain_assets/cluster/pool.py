@@ -18,7 +18,7 @@ import dagster as dg
 from brain_assets.cluster.config import WorkerResources, read_cluster_config, worker_environment
 from brain_assets.errors import StorageError
 from brain_assets.graph.build import open_project
-from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.options import WALKFORWARD
 from brain_assets.graph.pools import pool_of
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process

@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -22,13 +22,11 @@ import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.instance import patiently
-from brain_assets.graph.jobs import WALKFORWARD
-from brain_assets.graph.options import takes_force
+from brain_assets.graph.options import WALKFORWARD, takes_force
 from brain_assets.graph.pools import MARKET_POOL, pool_of
-from brain_assets.graph.record import parents_of
 from brain_assets.graph.runs import close_dead_runs, end_runs_of
-from brain_assets.graph.status import State, StatusReader, asset_names
-from brain_assets.graph.tasks import BAD, SEEDS_TRAINED_TAG, Event, Lost, Message, Pool, Said, Task
+from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
+from brain_assets.graph.tasks import BAD, Event, Lost, Message, Pool, Said, Task
 from brain_assets.progress import warn
 
 Unit = tuple[str, int]
@@ -52,8 +50,7 @@ class Backfill:
     ) -> None:
         self._defs, self._instance, self._force = defs, instance, force
         known = asset_names(defs)
-        unknown = sorted(set(assets) - set(known))
-        if unknown:
+        if unknown := sorted(set(assets) - set(known)):
             raise SettingsError(
                 f"--assets: expected names among {', '.join(known)}, got {', '.join(unknown)}; correct them."
             )
@@ -66,14 +63,10 @@ class Backfill:
         self._running: dict[Task, str] = {}
         self._lost: dict[Task, int] = {}
         self._broken: dict[Unit, Sequence[Unit]] = {}  # with what failed and broke it
-        self._open: set[Unit] = set()
+        self.unfinished: set[Unit] = set()
+        """The years of assets, of those asked for, that have not come to an end."""
         self._reader: StatusReader | None = None
         self._stop_if_asked: Callable[[], None] = lambda: None
-
-    @property
-    def unfinished(self) -> Collection[Unit]:
-        """The years of assets, of those asked for, that have not come to an end."""
-        return self._open
 
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
@@ -83,7 +76,7 @@ class Backfill:
         """
         self._waiting = dict.fromkeys((name, year) for year in years for name in self._assets)
         self._waiting |= {(task.asset, task.year): task for task in last}
-        self._open = set(self._waiting)
+        self.unfinished = set(self._waiting)
         with _interrupts_noted() as self._stop_if_asked:
             try:
                 close_dead_runs(self._instance)
@@ -105,7 +98,7 @@ class Backfill:
         """Decide on whatever nothing holds back: it ends here, or gets ready to be handed out."""
         for unit in list(self._waiting):
             self._stop_if_asked()
-            if any(parent in self._open for parent in self._parents(*unit)):
+            if any(parent in self.unfinished for parent in self._parents(*unit)):
                 continue
             found = patiently(partial(self._decide, unit), self._stop_if_asked)
             del self._waiting[unit]
@@ -122,20 +115,16 @@ class Backfill:
             return Event("blocked", name, year, detail=f"needs {needs}", roots=tuple(broken))
         if task := self._waiting[unit]:
             return [task]
-        if self._force:
-            return self._tasks(name, year, "forced")
-        self._reader = self._reader or StatusReader(self._defs, self._instance, self._options)
-        status = self._reader.read(name, year)
-        if status.state is State.DONE:
-            return Event("done", name, year, detail=status.reason, warnings=status.warnings)
-        return self._tasks(name, year, f"{status.state.value}: {status.reason}")
-
-    def _tasks(self, name: str, year: int, reason: str) -> list[Task]:
-        """Give the run of a year of an asset, and before it the other seeds that it is to find."""
+        reason = "forced"
+        if not self._force:
+            self._reader = self._reader or StatusReader(self._defs, self._instance, self._options)
+            status = self._reader.read(name, year)
+            if status.state is State.DONE:
+                return Event("done", name, year, detail=status.reason, warnings=status.warnings)
+            reason = f"{status.state.value}: {status.reason}"
         forced = {"force": True} if self._force and takes_force(self._job, name) else {}
         task = Task(name, year, {**self._options.get(name, {}), **forced}, reason=reason)
-        seeds = [replace(task, seed=number) for number in range(1, task.options.get("n_seeds", 1))]
-        return [*seeds, replace(task, tags={SEEDS_TRAINED_TAG: "yes"}) if seeds else task]
+        return [*(replace(task, seed=number) for number in range(1, task.options.get("n_seeds", 1))), task]
 
     def _hand_out(self, pool: Pool) -> Iterator[Event]:
         """Give to workers what there is room for, the earliest years first, and of a year the seeds."""
@@ -168,26 +157,22 @@ class Backfill:
         del self._running[task]
         self._reader = None  # it remembers what it read
         if isinstance(message, Lost):
-            end = partial(end_runs_of, self._instance, [worker], canceled=False)
-            patiently(end, self._stop_if_asked)
-            yield from self._tried_again(message, worker, pool)
-        elif not task.seed:
-            yield self._ended(message[1])
-
-    def _tried_again(self, lost: Lost, worker: str, pool: Pool) -> Iterator[Event]:
-        task = lost.task
+            patiently(partial(end_runs_of, self._instance, [worker], canceled=False), self._stop_if_asked)
         if task.seed:
-            return  # the policy's own run trains it
+            return  # what became of it, its policy's own run finds
+        if not isinstance(message, Lost):
+            yield self._ended(message[1])
+            return
         self._lost[task] = self._lost.get(task, 0) + 1
         if self._lost[task] <= pool.retries:
-            warn(f"{task.asset}[{task.year}]: {lost.reason}: it is tried again")
+            warn(f"{name}[{year}]: {message.reason}: it is tried again")
             self._ready.append(task)
             return
-        detail = f"expected a worker that lives, got {self._lost[task]} of which {lost.reason}; {pool.advice}."
-        yield self._ended(Event("failed", task.asset, task.year, worker, detail))
+        detail = f"expected a worker that lives, got {self._lost[task]} of which {message.reason}; {pool.advice}."
+        yield self._ended(Event("failed", name, year, worker, detail))
 
     def _ended(self, event: Event) -> Event:
-        self._open.discard((event.asset, event.year))
+        self.unfinished.discard((event.asset, event.year))
         if event.kind in BAD:
             self._broken[event.asset, event.year] = event.roots or [(event.asset, event.year)]
         return event

@@ -12,10 +12,9 @@ from brain_assets.graph.assets.backtests import backtest_asset
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.policies import policy_asset
-from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
+from brain_assets.graph.assets.raw import raw_assets
 from brain_assets.graph.instance import dagster_home, home_of, open_instance
-from brain_assets.graph.jobs import walkforward_job
+from brain_assets.graph.options import walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
@@ -31,18 +30,12 @@ def build_assets(years: Years, families: Families) -> list[dg.AssetsDefinition]:
     """Define the assets that have a partition a year, each after what it depends on."""
     forecasters, policies = families.forecasters.values(), families.policies.values()
     return [
-        raw_prices_asset(years),
-        news_asset(years),
-        fundamentals_asset(years),
+        *raw_assets(years),
         *(forecaster_asset(family, years) for family in forecasters),
         forecasts_asset(forecasters, years),
         *(policy_asset(family, years) for family in policies),
         backtest_asset(policies, years),
     ]
-
-
-Session = tuple[Project, dg.DagsterInstance]
-"""What a command works on."""
 
 
 def open_project(settings: Settings) -> Project:
@@ -82,7 +75,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 @contextmanager
-def open_session(settings: Settings, looking: bool = False) -> Iterator[Session]:
+def open_session(settings: Settings, looking: bool = False) -> Iterator[tuple[Project, dg.DagsterInstance]]:
     """Open what the settings stand for, and the instance; of one that only looks none is made.
 
     Raises `StorageError` if the data folder is another market's, or the instance cannot be opened or written.
@@ -96,6 +89,6 @@ def open_session(settings: Settings, looking: bool = False) -> Iterator[Session]
 
 def session(
     market: str | None, engine: str | None = None, looking: bool = False, **others: Any
-) -> AbstractContextManager[Session]:
+) -> AbstractContextManager[tuple[Project, dg.DagsterInstance]]:
     """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
     return open_session(read_settings(market=market, engine=engine, **others), looking)

@@ -99,11 +99,6 @@ def check_results(checks: Checks, verdicts: Mapping[str, CheckResult]) -> list[d
     ]
 
 
-def blocked(checks: Checks, verdicts: Mapping[str, CheckResult]) -> bool:
-    """Tell whether what was found of an asset blocks it."""
-    return any(check.blocks and not verdicts[name].passed for name, check in checks.items())
-
-
 def warnings_in(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, str]:
     """Give what checks that warn found that is not so, by their name."""
     return {

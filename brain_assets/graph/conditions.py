@@ -24,6 +24,7 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.asset_graph_view.entity_subset import EntitySubset, _ValidatedEntitySubsetValue
 from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 
+from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.status import State, StatusReader
 
 _READERS: "WeakKeyDictionary[AssetGraphView, StatusReader]" = WeakKeyDictionary()
@@ -94,6 +95,7 @@ def _follows(*waits: dg.AutomationCondition[Any], label: str) -> dg.AutomationCo
 
 
 FOLLOWS_INPUTS = _follows(~_Condition.any_deps_match(_UNSETTLED), label="follows its inputs")
+COMPUTED: dict[str, Any] = {"pool": TRAINING_POOL, "automation_condition": FOLLOWS_INPUTS}
 """Of everything with a partition a year that is made from raw tables."""
 
 FOLLOWS_YEARS = _follows(

@@ -1,6 +1,6 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import dagster as dg
@@ -83,12 +83,12 @@ class RunConfig(dg.Shape):
         return self
 
     def __init__(
-        self, run_config: type[Any], check: Callable[[Any], object] | None = None, description: str = ""
+        self, run_config: type[Any], check: Callable[[Any], object] = lambda _: None, known: Sequence[str] = ()
     ) -> None:
         self._run_config, self._check = run_config, check
         schema: Any = run_config.to_config_schema().config_type
-        description = description or run_config.__doc__ or ""
-        super().__init__(schema.fields, description=description)  # type: ignore[no-untyped-call]
+        super().__init__(schema.fields, description=run_config.__doc__ or "")  # type: ignore[no-untyped-call]
+        self.key = ".".join([self.key, *known])  # what `check` goes by: Dagster takes shapes of one key for the same
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
@@ -101,8 +101,7 @@ class RunConfig(dg.Shape):
     def read(self, values: Mapping[str, Any]) -> Any:
         """Give all that the asset is told; raises `ConfigError`, as `check` does of what its asset cannot do."""
         given = self._run_config(**values)
-        if self._check is not None:
-            self._check(given)
+        self._check(given)
         return given
 
 
@@ -111,14 +110,12 @@ class ModelRunConfig(RunConfig):
 
     def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
         self._config_class = family.Config
-        taken = sorted(set(base.model_fields) & set(family.Config.model_fields))
-        if taken:
+        if taken := sorted(set(base.model_fields) & set(family.Config.model_fields)):
             raise PluginError(
                 f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
                 "rename the field."
             )
-        told = type(family.Config.__name__, (family.Config, base), {})
-        super().__init__(told, description=family.Config.__doc__ or "")
+        super().__init__(type(family.Config.__name__, (family.Config, base), {"__doc__": family.Config.__doc__}))
 
     def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Give the family's configuration, and all that the asset is told; raises `ConfigError`."""

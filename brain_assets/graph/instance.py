@@ -134,12 +134,12 @@ def _open(home: Path) -> dg.DagsterInstance:
             "it names, or install what it names."
         ) from error
     except Exception as error:  # dagster-postgres has an error of its own, and may not be installed
-        if error.__cause__ is not None and hasattr(error.__cause__, "orig"):
+        if hasattr(error.__cause__, "orig"):
             raise _unusable(home, error.__cause__) from error
         raise
 
 
-def _unusable(home: Path, error: BaseException) -> StorageError:
+def _unusable(home: Path, error: BaseException | None) -> StorageError:
     """Say why the record cannot be used: its files cannot be written or are broken, or its server does not answer."""
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, sqlite3.OperationalError) and "Could not decode" not in str(cause):

@@ -13,6 +13,7 @@ from brain_assets import registry
 from brain_assets.errors import SnapshotError, TableError
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
+from brain_assets.graph.status import metadata_in
 from brain_assets.paths import DataPath
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
@@ -46,8 +47,7 @@ class StoredSnapshots:
         here = set(self._storage.list_snapshots()) if self._here is None else self._here
         hub = f"Hub {self._storage.hub.repo}" if self._storage.hub else ""
         dates = {name: date for name in names if (date := parse_snapshot_name(name))}
-        places = {name: "this machine" if date in here else hub for name, date in dates.items()}
-        return {name: place for name, place in places.items() if place}
+        return {name: "this machine" if date in here else hub for name, date in dates.items() if date in here or hub}
 
     def other_seeds(self) -> Mapping[int, SnapshotSource]:
         """Give by the number of a seed the same models trained with it."""
@@ -146,11 +146,11 @@ class SnapshotIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> StoredSnapshots:
         """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
+        storage = self.storage(self._family_of(context))
         if not context.has_asset_partitions:
-            return StoredSnapshots(self.storage(self._family_of(context)), datetime.date.max)
+            return StoredSnapshots(storage)
         years = [int(key) for key in context.asset_partition_keys]
-        until = cutoff_of_year(max(years)) if years else datetime.date.min
-        return StoredSnapshots(self.storage(self._family_of(context)), until)
+        return StoredSnapshots(storage, cutoff_of_year(max(years)) if years else datetime.date.min)
 
     def _family_of(self, context: dg.InputContext) -> str:
         """Tell whose snapshots an asset makes: by its name, or, of an asset of the user's own, by what it has made."""
@@ -159,7 +159,7 @@ class SnapshotIOManager(dg.IOManager):
             if registry.get(family).asset == asset:
                 return family
         event = context.instance.get_latest_materialization_event(context.asset_key)
-        made = event.asset_materialization.metadata.get("family") if event and event.asset_materialization else None
-        if made is None:
+        made = metadata_in(event.asset_materialization if event else None)
+        if "family" not in made:
             raise SnapshotError(f"{asset}: expected a snapshot that it has made, but there is none; materialize it.")
-        return str(made.value)
+        return str(made["family"])

@@ -1,45 +1,55 @@
-"""Run configurations of the command line: checked as a whole before anything runs, and told in a sentence if wrong."""
+"""The job of a year, and run configurations: checked as a whole before anything runs, told in a sentence if wrong."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster import AssetKey
 from dagster._config.errors import DagsterEvaluationErrorReason
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.checks import with_own_checks
 from brain_assets.graph.tasks import Task
+
+WALKFORWARD = "walkforward"
+RUN_ORDER_TAG = "brain_assets/run_order"
+"""`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
+
+
+def walkforward_job(yearly: Sequence[dg.AssetsDefinition]) -> UnresolvedAssetJobDefinition:
+    """Define the job of every asset of a year.
+
+    If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each,
+    in the same order, completes them all; what fails for another reason fails again, in seconds.
+    """
+    return dg.define_asset_job(
+        WALKFORWARD,
+        selection=with_own_checks(yearly),
+        tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
+        description="Every asset of one year in one run: choose the year as its partition. A backfill of this job runs "
+        "its years one after the other. (One of chosen assets takes those between them too, or Dagster runs the first "
+        "alone, and says that all went well.)",
+    )
 
 
 def read_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Check a run configuration (``ops: <asset>: config: …``) against the jobs of its assets; gives each one's values.
+    """Check a run configuration (``ops: <asset>: config: …``) against all assets; gives each one's values.
 
     Raises `ConfigError` if an asset or a value is not known.
     """
-    ops = run_config.get("ops")
-    parts: dict[str, dict[str, Any]] = {WALKFORWARD: {}}
-    if isinstance(ops, dict):
-        for name, entry in ops.items():
-            parts.setdefault(job_of(defs, str(name)), {})[str(name)] = entry
-        run_config = {**run_config, "ops": parts.pop(WALKFORWARD)}
-    else:
-        parts.pop(WALKFORWARD)
-    for job, values in ((WALKFORWARD, dict(run_config)), *((job, {"ops": own}) for job, own in parts.items())):
-        _check(defs.resolve_job_def(job), values)
-    others = sorted(set(run_config) - {"ops"})
-    if others:
+    job, ops = defs.resolve_implicit_global_asset_job_def(), run_config.get("ops")
+    if isinstance(ops, dict) and (unknown := sorted({*map(str, ops)} - {*job.graph.node_dict})):
+        known = ", ".join(sorted(job.graph.node_dict))
+        raise ConfigError(f"run configuration: ops: expected keys among {known}, got {', '.join(unknown)}; correct it.")
+    try:
+        dg.validate_run_config(job, dict(run_config))
+    except dg.DagsterInvalidConfigError as error:
+        problems = "; ".join(_problem(job, problem) for problem in error.errors)
+        raise ConfigError(f"run configuration: {problems}; correct it.") from error
+    if others := sorted(set(run_config) - {"ops"}):
         raise ConfigError(f"run configuration: expected the key ops only, got {', '.join(others)}; remove them.")
-    return {name: dict((entry or {}).get("config", {}) or {}) for name, entry in (ops or {}).items()}
-
-
-def job_of(defs: dg.Definitions, asset: str) -> str:
-    """Name the job that holds an asset: that of an asset without years; `WALKFORWARD`, where there is none."""
-    graph, key = defs.resolve_asset_graph(), AssetKey(asset)
-    if not graph.has(key) or graph.get(key).is_partitioned:
-        return WALKFORWARD
-    jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
-    return next((job.name for job in jobs if job.has_node_named(asset)), WALKFORWARD)
+    return {name: dict(entry.get("config") or {}) for name, entry in (ops or {}).items()}
 
 
 def last_tasks(defs: dg.Definitions, names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
@@ -49,14 +59,6 @@ def last_tasks(defs: dg.Definitions, names: Sequence[str], options: Mapping[str,
     if unknown := sorted(set(names) - set(known)):
         raise SettingsError(f"--then: expected names among {', '.join(known)}, got {', '.join(unknown)}; correct them.")
     return [Task(name, 0, options.get(name, {})) for name in names]
-
-
-def _check(job: dg.JobDefinition, values: Mapping[str, Any]) -> None:
-    try:
-        dg.validate_run_config(job, dict(values))
-    except dg.DagsterInvalidConfigError as error:
-        problems = "; ".join(_problem(job, problem) for problem in error.errors)
-        raise ConfigError(f"run configuration: {problems}; correct it.") from error
 
 
 def _problem(job: dg.JobDefinition, problem: Any) -> str:

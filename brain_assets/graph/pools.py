@@ -19,7 +19,6 @@ def pool_of(job: dg.JobDefinition, asset: str) -> str | None:
 
 def let_training_use_all_cores(instance: dg.DagsterInstance) -> None:
     """Set the limit of `TRAINING_POOL` to the number of cores, unless somebody has set one."""
-    limits = {limit.name: limit for limit in instance.event_log_storage.get_pool_limits()}
-    known = limits.get(TRAINING_POOL)
-    if known is None or known.from_default:
+    limits = instance.event_log_storage.get_pool_limits()
+    if not any(limit.name == TRAINING_POOL and not limit.from_default for limit in limits):
         instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, len(os.sched_getaffinity(0)))

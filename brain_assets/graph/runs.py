@@ -1,12 +1,10 @@
-"""Runs: why one failed, which were left as started, and which are old and nothing rests on them.
+"""Runs: who does one, why one failed, and which were left as started.
 
 Those whose process is gone would hold up what waits for them for ever. Dagster sees for itself that a run's process
 died while the server that started it lives. If that died too, or a command of `brain_assets.graph.backfill` did, nobody
-does. What Dagster knows of a year is an event of the run that made it: with that run deleted, the year counts as
-missing. So a run stays as long as it holds the newest materialization of any asset and year.
+does.
 """
 
-import datetime
 import os
 import socket
 from collections.abc import Sequence
@@ -19,7 +17,6 @@ from dagster._core.workspace.load import location_origin_from_module_name
 
 from brain_assets import errors
 from brain_assets.files import is_running
-from brain_assets.graph.record import newest_materializations
 
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""
@@ -33,8 +30,8 @@ ORIGIN = RemoteRepositoryOrigin(
 SHOWN_TAG = {REPOSITORY_LABEL_TAG: ORIGIN.get_label()}
 """Lets the page of its job show a run while it goes on."""
 
+CHECKED = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def show(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -47,14 +44,9 @@ def show(instance: dg.DagsterInstance, run_id: str) -> None:
         instance.run_storage.replace_job_origin(run, ORIGIN.get_job_origin(run.job_name))
 
 
-def this_process() -> str:
-    """Name this process among all machines that share an instance."""
-    return name_process(os.getpid())
-
-
-def name_process(process_id: int) -> str:
-    """Name a process of this machine, as `is_gone` reads it."""
-    return f"{process_id}@{socket.gethostname()}"
+def this_process(process_id: int | None = None) -> str:
+    """Name this process, or another of this machine, among all machines that share an instance."""
+    return f"{process_id or os.getpid()}@{socket.gethostname()}"
 
 
 def is_gone(process: str) -> bool:
@@ -80,6 +72,14 @@ def close_dead_runs(instance: dg.DagsterInstance, launched: bool = False) -> lis
     return closed
 
 
+def _launched_process(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """Read from a run's own log which process does it; None: it has not said so yet."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    said = [entry.dagster_event.engine_event_data.metadata for entry in entries if entry.dagster_event]
+    processes = [metadata["pid"].value for metadata in said if "pid" in metadata]
+    return this_process(int(str(processes[-1]))) if processes else None
+
+
 def end_runs_of(instance: dg.DagsterInstance, processes: Sequence[str], canceled: bool) -> None:
     """Mark the runs of processes that were ended, or are gone, as canceled or as failed."""
     if not processes:
@@ -90,16 +90,6 @@ def end_runs_of(instance: dg.DagsterInstance, processes: Sequence[str], canceled
             instance.report_run_canceled(run, "stopped by the user")
         else:
             instance.report_run_failed(run, f"process {run.tags[PROCESS_TAG]} died")
-
-
-def _launched_process(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """Read from a run's own log which process does it; None: it has not said so yet."""
-    processes = [
-        entry.dagster_event.engine_event_data.metadata["pid"].value
-        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-        if entry.dagster_event and "pid" in entry.dagster_event.engine_event_data.metadata
-    ]
-    return name_process(int(str(processes[-1]))) if processes else None
 
 
 @dg.sensor(
@@ -114,23 +104,19 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every run that has begun has a process")
 
 
-def prunable(instance: dg.DagsterInstance, before: datetime.datetime) -> list[dg.RunRecord]:
-    """Give the runs that ended before a moment (with a time zone) and hold no newest materialization, oldest first."""
-    needed = {made.run_id for key in instance.all_asset_keys() for made in newest_materializations(instance, key)}
-    finished = dg.RunsFilter(statuses=FINISHED, updated_before=before)
-    records = instance.get_run_records(filters=finished, ascending=True)
-    return [record for record in records if record.dagster_run.run_id not in needed]
+def failure_in(events: Sequence[dg.DagsterEvent], instance: dg.DagsterInstance) -> str:
+    """Say why the run of an asset failed: a check that blocks, an error, or what became of the run."""
+    checked = [event.asset_check_evaluation_data for event in events if event.event_type is CHECKED]
+    error = dg.AssetCheckSeverity.ERROR
+    refused = [each for each in checked if each.blocking and not each.passed and each.severity is error]
+    if refused:
+        return f"{refused[-1].check_name}: {refused[-1].description}"
+    raised = [_cause_of(event.step_failure_data.error, instance) for event in events if event.is_step_failure]
+    others = [event.message for event in events if event.is_failure and event.message]
+    return next(iter([*raised, *others]), "the run ended before it")
 
 
-def prune(instance: dg.DagsterInstance, record: dg.RunRecord) -> None:
-    """Delete a run, its events and what its processes printed."""
-    run_id = record.dagster_run.run_id
-    instance.delete_run(run_id)
-    instance.compute_log_manager.delete_logs(prefix=[run_id])
-
-
-def cause_of(error: Any, instance: dg.DagsterInstance) -> str:
-    """Give our own error's sentence, else make one of the innermost error."""
+def _cause_of(error: Any, instance: dg.DagsterInstance) -> str:
     while error.cause is not None and not hasattr(errors, error.cls_name or ""):
         error = error.cause
     message = str(error.message).strip().split(": ", 1)[-1]
@@ -141,18 +127,3 @@ def cause_of(error: Any, instance: dg.DagsterInstance) -> str:
     if str(error.cls_name).endswith("MemoryError") or "can't allocate memory" in message:  # of numpy; of torch
         return f"expected enough memory for it, got too little ({message}); give fewer --jobs, or the machine more."
     return f"expected no error of this kind, got {error.cls_name}: {message}; its run in Dagster's UI has the rest."
-
-
-def failed_steps(events: Sequence[dg.DagsterEvent], instance: dg.DagsterInstance) -> dict[str, str]:
-    """Give the sentence of each step that failed, or whose check that blocks did not pass."""
-    failures = {
-        str(event.step_key): cause_of(event.step_failure_data.error, instance)
-        for event in events
-        if event.is_step_failure
-    }
-    for event in events:
-        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            found = event.asset_check_evaluation_data
-            if found.blocking and not found.passed and found.severity is dg.AssetCheckSeverity.ERROR:
-                failures[found.asset_key.to_user_string()] = f"{found.check_name}: {found.description}"
-    return failures

@@ -1,9 +1,9 @@
 """What every asset that makes a model does: keep one with the same fingerprint, else train; and what it shows of it."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -16,16 +16,12 @@ from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json, other_libraries
-from brain_assets.store.hub import in_place_of
+from brain_assets.store.hub import HubCopy, in_place_of
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.storage import SnapshotLocalStorage
 
-if TYPE_CHECKING:
-    from brain_assets.graph.io_managers import SnapshotIOManager
-    from brain_assets.store.hub import HubCopy
-    from brain_assets.store.snapshot import ModelSnapshot
-    from brain_assets.store.storage import SnapshotLocalStorage
-
-Snapshots = Mapping[str, "SnapshotLocalStorage"]
+Snapshots = Mapping[str, SnapshotLocalStorage]
 """Family -> its storage."""
 Metadata = dict[str, dg.MetadataValue | dict[Any, Any] | float | str | bool]
 """Of a materialization."""
@@ -33,18 +29,17 @@ Metadata = dict[str, dg.MetadataValue | dict[Any, Any] | float | str | bool]
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """A snapshot, and whether it was there already."""
+    """A snapshot, whether it was there already, and where it is kept."""
 
-    snapshot: "ModelSnapshot"
+    snapshot: ModelSnapshot
     reused: bool
     place: str
-    """Where it is kept."""
 
     def materialization(
         self,
         checks: Sequence[dg.AssetCheckResult],
         other_seeds: "Sequence[SnapshotResult]" = (),
-        more: "Metadata | None" = None,
+        more: Metadata | None = None,
     ) -> dg.MaterializeResult[Any]:
         """Give what the asset gives back, with what was checked and the same model trained with other seeds, if any.
 
@@ -65,58 +60,44 @@ class SnapshotResult:
 
 def make_snapshot(
     context: dg.AssetExecutionContext,
-    snapshot_io: "SnapshotIOManager",
+    storage: SnapshotLocalStorage,
     fingerprint: Fingerprint,
     force: bool,
-    train: "Callable[[], ModelSnapshot]",
-    seed: int = 0,
+    train: Callable[[], ModelSnapshot],
 ) -> SnapshotResult:
-    """Give the year's snapshot: the one with the same fingerprint, if it is there, else a new one.
-
-    One of another seed than the first is kept at once, as no output is; `seed`: its number.
-    """
-    family, cutoff_date = fingerprint.family, cutoff_of_year(int(context.partition_key))
-    storage = snapshot_io.storage(family, seed)
-    place = str(storage.path(cutoff_date))
-    if not force:
-        found = storage.find_kept(fingerprint, cutoff_date)
-        if found is not None:
-            context.log.info(f"{family} {cutoff_date} has fingerprint {found.fingerprint[:12]}: not trained again")
-            if words := other_libraries(found.metadata["fingerprint"]):
-                warn(f"{family} {cutoff_date}: {words}")
-            return SnapshotResult(found, True, place)
+    """Give the year's snapshot: the one with the same fingerprint, if it is there, else a new one, not kept yet."""
+    cutoff_date = cutoff_of_year(int(context.partition_key))
+    head, place = f"{fingerprint.family} {cutoff_date}", str(storage.path(cutoff_date))
+    if not force and (found := storage.find_kept(fingerprint, cutoff_date)):
+        context.log.info(f"{head} has fingerprint {found.fingerprint[:12]}: not trained again")
+        if words := other_libraries(found.metadata["fingerprint"]):
+            warn(f"{head}: {words}")
+        return SnapshotResult(found, True, place)
     snapshot = train()
     if snapshot.fingerprint != fingerprint.value:
         raise BrainAssetsError(
-            f"{family} {cutoff_date}: expected fingerprint {fingerprint.value}, got {snapshot.fingerprint}; the "
-            "training data changed under way: run it again."
+            f"{head}: expected fingerprint {fingerprint.value}, got {snapshot.fingerprint}; the training data changed "
+            "under way: run it again."
         )
-    if seed:
-        storage.write_snapshot(snapshot)
     return SnapshotResult(snapshot, False, place)
 
 
-def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> Metadata:
+def publish(storage: SnapshotLocalStorage, push: Callable[[], HubCopy]) -> Metadata:
     """Push if there is a Hub, and give what is shown of it; a push that does not get through fails nothing."""
     if storage.hub is None:
         return {}
     try:
-        return pushed_metadata(push())
+        copy = push()
     except (HubError, SnapshotError) as error:
         warn(f"hub: failed: {error}")
-        return hub_metadata("failed", reason=str(error))
-
-
-def pushed_metadata(copy: "HubCopy") -> Metadata:
-    """Give what is shown of a push: ``pushed``, or ``unchanged`` where the branch held these files already."""
-    return hub_metadata("pushed" if copy.changed else "unchanged", copy.url, copy.commit, in_place_of(copy.before))
-
-
-def hub_metadata(state: str, branch: str = "", commit: str = "", reason: str = "") -> Metadata:
-    """Give what is shown of a copy on the Hub: its page, and why it failed, or what it replaced."""
-    page: Metadata = {"hub_branch": dg.MetadataValue.url(branch)} if branch else {}
-    texts = {"hub_commit": commit, "hub_reason": reason}
-    return {"hub": state, **page, **{name: text for name, text in texts.items() if text}}
+        return {"hub": "failed", "hub_reason": str(error)}
+    replaced = in_place_of(copy.before)
+    return {
+        "hub": "pushed" if copy.changed else "unchanged",
+        "hub_branch": dg.MetadataValue.url(copy.url),
+        "hub_commit": copy.commit,
+        **({"hub_reason": replaced} if replaced else {}),
+    }
 
 
 def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
@@ -134,7 +115,7 @@ def note_refusal(refusals: list[str]) -> Callable[[str], None]:
     return note
 
 
-def feature_weights_metadata(storage: "SnapshotLocalStorage", snapshot: "ModelSnapshot") -> Metadata:
+def feature_weights_metadata(storage: SnapshotLocalStorage, snapshot: ModelSnapshot) -> Metadata:
     """Give what the features weigh in a snapshot and in those of the years before it that are there, heaviest first.
 
     Nothing of a family that has no such weights (`brain_assets.forecasting.forecaster.Forecaster.feature_weights`).
@@ -145,7 +126,7 @@ def feature_weights_metadata(storage: "SnapshotLocalStorage", snapshot: "ModelSn
     weights = {}
     for cutoff_date in storage.list_snapshots():
         if cutoff_date < snapshot.cutoff_date:
-            with contextlib.suppress(SnapshotError):  # a damaged one is told of where it is used
+            with suppress(SnapshotError):  # a damaged one is told of where it is used
                 weights[cutoff_date.year] = family.feature_weights(storage.load_snapshot(cutoff_date).weights)
     heaviest = sorted(newest, key=lambda name: -abs(newest[name]))
     by_year = pd.DataFrame({**weights, snapshot.cutoff_date.year: newest}).loc[heaviest]
@@ -160,7 +141,7 @@ def location_metadata(path: object, hub: Metadata) -> Metadata:
     return {"snapshot": dg.MetadataValue.path(str(path)), **hub}
 
 
-def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:
+def snapshot_metadata(snapshot: ModelSnapshot) -> Metadata:
     """Give what a materialization shows of a snapshot, whether a run trained it or not: first what one looks for."""
     of_role = _forecaster_metadata if registry.get(snapshot.family).role == "forecaster" else _policy_metadata
     return {
@@ -174,7 +155,7 @@ def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:
     }
 
 
-def _forecaster_metadata(snapshot: "ModelSnapshot") -> Metadata:
+def _forecaster_metadata(snapshot: ModelSnapshot) -> Metadata:
     """Give losses beside those of zero, the rank correlation beside momentum's, and of epochs the learning curve."""
     training = snapshot.metadata["training"]
     losses = {
@@ -198,7 +179,7 @@ def _forecaster_metadata(snapshot: "ModelSnapshot") -> Metadata:
     return metadata | plotted({f"validation/{name}": training[key] for name, key in plots.items()})
 
 
-def _policy_metadata(snapshot: "ModelSnapshot") -> Metadata:
+def _policy_metadata(snapshot: ModelSnapshot) -> Metadata:
     """Give the growth on the weeks that it learned from beside equal weight's, what it did, and the learning curve."""
     training = snapshot.metadata["training"]
     figures = {

@@ -12,20 +12,23 @@ import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import dagster as dg
 from dagster import AssetKey
+from dagster._core.definitions.data_version import UNKNOWN_DATA_VERSION, extract_data_provenance_from_entry
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from brain_assets import registry
+from brain_assets.check_result import listed
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, TableError
 from brain_assets.graph.checks import findings_of, warnings_in
-from brain_assets.graph.record import Record, parents_of
-from brain_assets.graph.sources import change, look
-from brain_assets.market.base import Market, Observation
+from brain_assets.market.base import Market, ObservableMarket, Observation
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import stands_beside
@@ -34,6 +37,13 @@ from brain_assets.store.fingerprint import hash_json, other_libraries
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
+
+MADE_FROM, MADE_FROM_FILES = "made_from", "made_from_files"
+"""Of a raw year's materialization: what `Observation` said of it just before it was fetched. So rows that change while
+they are fetched count as changed, and are fetched once more."""
+
+N_NAMED = 3
+"""Files that are named."""
 
 
 class State(enum.Enum):
@@ -76,25 +86,19 @@ class StatusReader:
         in_passing: bool = False,
     ) -> None:
         self._graph = defs.resolve_asset_graph() if isinstance(defs, dg.Definitions) else defs
-        self._instance, self._in_passing = instance, in_passing
-        self._record = Record(instance, self._graph)
-        resources: Mapping[str, Any] = _resources(self._graph)
+        self._instance, self._options, self._in_passing = instance, options, in_passing
+        resources = _resources(self._graph)
         self.market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
             registry.get(family).asset: storage for family, storage in resources["snapshot_io"].storages.items()
         }
-        self._metadata = cache(self._read_metadata)
+        self._made, self._metadata = cache(self._read_made), cache(self._read_metadata)
         self._findings = cache(partial(findings_of, instance, self._graph))
-        self._options = options or {}
-        self._config_hashes = {
-            name: hash_json(_recorded_options(storage.family, self._options.get(name, {})))
-            for name, storage in (self._storages.items() if options is not None else ())
-        }
 
     def read(self, name: str, year: int) -> Status:
         """Tell the state of one year of one asset; 0: of an asset without years."""
-        if year not in self._record.made(name):
+        if year not in self._made(name):
             return Status(State.MISSING, "not materialized")
         try:
             gone = self._gone(name, year)
@@ -118,6 +122,23 @@ class StatusReader:
             warn(sentence)
         return found
 
+    def _read_made(self, name: str) -> Mapping[int, dg.EventLogRecord]:
+        key, kind = AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
+        ids = sorted(self._instance.event_log_storage.get_latest_storage_id_by_partition(key, kind).values())
+        wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids) if ids else key
+        records = self._instance.fetch_materializations(wanted, limit=len(ids) or 1).records
+        return {int(record.partition_key or 0): record for record in records}
+
+    def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
+        """Read what a model on this machine says of itself; None: there is none. Raises `DamagedSnapshotError`."""
+        if name not in self._storages:
+            return None
+        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
+        found = storage.read_metadata(cutoff_date)
+        if found is None:
+            storage.refuse_damaged(cutoff_date)
+        return found
+
     def _gone(self, name: str, year: int) -> str:
         """Say what is not there any more of a year that was made; empty: nothing."""
         if name in self._storages and not self._metadata(name, year):
@@ -133,53 +154,83 @@ class StatusReader:
 
     def _stale(self, name: str, year: int) -> str:
         """Say why a year that is there is to be made again; empty: it is not."""
-        asked, metadata = self._options.get(name, {}), self._metadata(name, year)
-        if metadata and self._config_hashes and metadata["fingerprint"]["config"] != self._config_hashes[name]:
-            return "trained with another configuration"
-        if name == "walkforward_forecasts" and self._config_hashes and self._averaged(year) != asked.get("average"):
-            return "made with another average"
+        asked, metadata = (self._options or {}).get(name, {}), self._metadata(name, year) or {}
+        fingerprint: Mapping[str, Any] = metadata.get("fingerprint", {})
+        if self._options is not None:
+            if fingerprint and fingerprint["config"] != hash_json(self._recorded_options(name)):
+                return "trained with another configuration"
+            made_with = metadata_in(self._made(name)[year].asset_materialization)
+            if name == "walkforward_forecasts" and made_with.get("averaged") != asked.get("average"):
+                return "made with another average"
         if metadata and asked.get("device", "auto") not in ("auto", metadata.get("device", CPU)):
             return "trained on another device"
         if name in RAW and (changed := change(self.source, self._instance, name, year)):
             return changed
         if refused := [found.check_name for found in self._findings(year).get(name, ()) if found.blocking]:
             return f"did not pass its checks: {', '.join(refused)}"
-        if metadata and self._lacks_seeds(name, year, metadata["fingerprint"], asked):
-            return "trained with fewer seeds than asked for"
-        return self._record.outdated(name, year)
+        for number in range(1, asked.get("n_seeds", 1) if fingerprint else 1):
+            other, options = self._storages[name].of_seed(number), self._recorded_options(name)
+            found = other.read_metadata(cutoff_of_year(year))
+            if found is None or not stands_beside(fingerprint, options, number, found["fingerprint"]):
+                return "trained with fewer seeds than asked for"
+        return self._outdated(name, year)
 
-    def _averaged(self, year: int) -> Any:
-        """Give the average that the forecasts of a year were asked for with."""
-        made = self._record.made("walkforward_forecasts")[year].asset_materialization
-        averaged = made.metadata.get("averaged") if made else None
-        return averaged and averaged.value
+    def _recorded_options(self, name: str) -> Mapping[str, Any]:
+        """Give the configuration that is asked of a model in the form that its fingerprint hashes."""
+        family, values = registry.get(self._storages[name].family), (self._options or {}).get(name, {})
+        known = family.Config.model_fields
+        config = build(family.Config, {option: value for option, value in values.items() if option in known})
+        return config.model_dump() if family.role == "forecaster" else policy_options(config)
 
-    def _lacks_seeds(self, name: str, year: int, main: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-        """Tell whether another seed of a model is not there, or was not trained on the same as its fingerprint says."""
-        storage = self._storages[name]
-        recorded = _recorded_options(storage.family, asked)
-        for number in range(1, asked.get("n_seeds", 1)):
-            metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
-            if metadata is None or not stands_beside(main, recorded, number, metadata["fingerprint"]):
-                return True
-        return False
+    def _outdated(self, name: str, year: int) -> str:
+        """Say in which way a year is not made from what there is now; empty: it is.
 
-    def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        """Read what a model on this machine says of itself; None: there is none. Raises `DamagedSnapshotError`."""
-        if name not in self._storages:
-            return None
-        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
-        found = storage.read_metadata(cutoff_date)
-        if found is None:
-            storage.refuse_damaged(cutoff_date)
-        return found
+        Dagster's own `data_version_changed` tells of changes since its last tick: one that came while a training was
+        under way would be forgotten when that training ends. This compares what a materialization says that it was made
+        from with what there is. Of one that no run here made (adopted, or reported by hand) nobody knows that: it
+        counts as made from what was there when it was told of.
+        """
+        record, node = self._made(name)[year], self._graph.get(AssetKey(name))
+        made_by = extract_data_provenance_from_entry(record.event_log_entry)
+        if made_by and node.code_version and made_by.code_version != node.code_version:
+            return "has a new code version"
+        had = made_by.input_data_versions if made_by else dict.fromkeys(node.parent_keys, UNKNOWN_DATA_VERSION)
+        said = [f"removed dependency on {key.to_user_string()}" for key in sorted({*had} - {*node.parent_keys})]
+        before: dict[str, list[str]] = {}
+        for parent, places in groupby(parents_of(self._graph, name, year), itemgetter(0)):
+            key, years = AssetKey(parent), [when for _, when in places]
+            if key not in had:
+                said.append(f"has a new dependency on {parent}")
+                continue
+            pointer = made_by.input_storage_ids.get(key) if made_by else None
+            is_foreign = had[key] == UNKNOWN_DATA_VERSION
+            since = pointer or (record.storage_id if is_foreign else 0)
+            changed = [f"{parent}[{when}]" for when in self._changed_since(key, since, years)]
+            if pointer is not None:
+                said += [f"{place} changed" for place in changed]
+            elif changed:
+                before.setdefault("adopted or reported" if is_foreign else "made", []).extend(changed)
+        return "; ".join([*said, *(f"{how} before {', '.join(places)}" for how, places in before.items())])
+
+    def _changed_since(self, key: AssetKey, since: int, years: list[int]) -> list[int]:
+        """Give the years of an input that have another data version than they had at a moment, 0: than none."""
+        made = self._made(key.to_user_string())
+        newer = [str(year) for year in years if year in made and made[year].storage_id > since]
+        storage = self._instance.event_log_storage
+        return sorted(map(int, storage.get_updated_data_version_partitions(key, newer, since))) if newer else []
 
 
-def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a model's configuration in the form that its fingerprint hashes; `name`: of its family."""
-    family = registry.get(name)
-    config = build(family.Config, {name: value for name, value in values.items() if name in family.Config.model_fields})
-    return config.model_dump() if family.role == "forecaster" else policy_options(config)
+@lru_cache(maxsize=4096)  # asked again and again, and slow
+def parents_of(graph: Any, name: str, year: int) -> Sequence[tuple[str, int]]:
+    """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
+    with partition_loading_context():
+        found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
+    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
+
+
+def metadata_in(made: dg.AssetMaterialization | None) -> dict[str, Any]:
+    """Give the plain values of a materialization's metadata; of none: nothing."""
+    return {key: value.value for key, value in made.metadata.items()} if made else {}
 
 
 def _resources(graph: Any) -> dict[str, Any]:
@@ -187,6 +238,34 @@ def _resources(graph: Any) -> dict[str, Any]:
     bound = {name: found for node in graph.asset_nodes for name, found in node.assets_def.resource_defs.items()}
     with dg.build_resources({name: bound[name] for name in ("market", "table_io", "snapshot_io")}) as resources:
         return dict(resources._asdict())
+
+
+def look(market: Market, years: Sequence[int], in_passing: bool = False) -> Observation:
+    """Look at what a market has of some partition years; of one that never changes, nothing is told."""
+    return market.observe(years, in_passing) if isinstance(market, ObservableMarket) else Observation()
+
+
+def recorded(found: Observation, table: str, year: int) -> dict[str, Any]:
+    """Give what the materialization of a raw year keeps of a look at the market."""
+    version, files = found.versions.get(table, {}).get(year), found.files.get(table, {}).get(year)
+    metadata: dict[str, Any] = {} if version is None else {MADE_FROM: version}
+    return {**metadata, **({MADE_FROM_FILES: dg.MetadataValue.json(dict(files))} if files else {})}
+
+
+def change(found: Observation, instance: dg.DagsterInstance, table: str, year: int) -> str:
+    """Say what a raw year is not made from any more, as "prices.csv changed"; empty: it is as its market has it."""
+    version, since = found.versions.get(table, {}).get(year), found.final_since.get(year)
+    record = instance.get_latest_data_version_record(AssetKey(table), partition_key=str(year))
+    if version is None or (since and (record is None or record.timestamp >= since.timestamp())):
+        return ""
+    before = metadata_in(record.event_log_entry.asset_materialization if record else None)
+    if before.get(MADE_FROM) == version:
+        return ""
+    if MADE_FROM not in before:
+        return "fetched before it was final" if since else "it is not recorded what it was made from"
+    files, now = before.get(MADE_FROM_FILES, {}), found.files.get(table, {}).get(year, {})
+    names = sorted(name for name in files.keys() | now.keys() if files.get(name) != now.get(name))
+    return f"{listed(names, N_NAMED)} changed"
 
 
 def rests_on(
@@ -225,7 +304,6 @@ def last_made(defs: dg.Definitions, instance: dg.DagsterInstance) -> dict[str, s
         if graph.get(key).is_materializable and not graph.get(key).is_partitioned:
             entry = instance.get_latest_materialization_event(key)
             made = f"{datetime.datetime.fromtimestamp(entry.timestamp):%Y-%m-%d %H:%M}" if entry else ""
-            made_as = entry.asset_materialization if entry else None
-            version = made_as.metadata.get("version") if made_as else None
-            found[key.to_user_string()] = f"{made}, {version.value}" if version else made
+            version = metadata_in(entry and entry.asset_materialization).get("version")
+            found[key.to_user_string()] = f"{made}, {version}" if version else made
     return found

@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
-"""Of a run before which the other seeds of its policy were trained: they are not trained again, whatever is forced."""
-
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
 
@@ -27,7 +24,6 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)  # its run configuration
     reason: str = ""  # why it runs
     seed: int = 0  # number of the one seed of a policy to train, which is no run; 0: the whole asset
-    tags: Mapping[str, str] = field(default_factory=dict)  # of the run
 
 
 @dataclass(frozen=True)

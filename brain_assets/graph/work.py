@@ -1,7 +1,5 @@
 """What a worker does: one year of an asset, or an asset without years, as a Dagster run; or one seed of a policy."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 import sqlalchemy.exc
 from dagster import AssetKey
@@ -10,9 +8,10 @@ from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.policies import seed_training
 from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
-from brain_assets.graph.options import job_of
+from brain_assets.graph.options import WALKFORWARD
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import PROCESS_TAG, SHOWN_TAG, failed_steps, show, this_process
+from brain_assets.graph.runs import CHECKED, PROCESS_TAG, SHOWN_TAG, failure_in, show, this_process
+from brain_assets.graph.status import metadata_in
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.policies import SeedTraining
@@ -25,7 +24,7 @@ class Worker:
 
     def __init__(self, project: Project, instance: dg.DagsterInstance) -> None:
         self._project, self._instance = project, instance
-        self._training: tuple[Task | None, SeedTraining | None] = (None, None)
+        self._training: dict[tuple[str, int], SeedTraining] = {}  # of the last seed
 
     def do(self, task: Task, say: Say) -> Event | str:
         """Do a task; what it says on the way goes to `say`. A text is a reason to try it again: the database failed."""
@@ -42,55 +41,46 @@ class Worker:
         force, n_seeds = task.options.get("force", False), task.options["n_seeds"]
         snapshots = (self._project.definitions.resources or {})["snapshot_io"]
         try:
-            training = self._training_of(task)
+            if (task.asset, task.year) not in self._training:
+                self._training = {(task.asset, task.year): self._read_training(task)}
+            training = self._training[task.asset, task.year]
             training.store(snapshots.storages[training.family], force, task.seed, n_seeds)
         except (BrainAssetsError, RuntimeError, ValueError) as error:  # the others are of torch
             report(f"{task.asset}[{task.year}], seed {task.seed + 1}: {error}")
         return Event("made", task.asset, task.year, this_process())
 
-    def _training_of(self, task: Task) -> SeedTraining:
-        """Read what a policy is trained on, unless its last seed was trained here as well."""
-        last, training = self._training
-        if training is None or last is None or (last.asset, last.year) != (task.asset, task.year):
-            project, resources = self._project, self._project.definitions.resources or {}
-            family = next(each for each in project.settings.families.policies.values() if each.asset == task.asset)
-            configured, given = ModelRunConfig(family, SeedsConfig).read(dict(task.options))
-            read, years = resources["table_io"].store.read, project.years.up_to(task.year)
-            tables = {name: read(name, years) for name in (*RAW, "walkforward_forecasts")}
-            cutoff_date = cutoff_of_year(task.year)
-            training = seed_training(family.name, tables, cutoff_date, configured, project.market, given.device)
-            self._training = (task, training)
-        return training
+    def _read_training(self, task: Task) -> SeedTraining:
+        """Read what a policy is trained on, as its asset does."""
+        project, resources = self._project, self._project.definitions.resources or {}
+        family = next(each for each in project.settings.families.policies.values() if each.asset == task.asset)
+        configured, given = ModelRunConfig(family, SeedsConfig).read(dict(task.options))
+        read, years = resources["table_io"].store.read, project.years.up_to(task.year)
+        tables = {name: read(name, years) for name in (*RAW, "walkforward_forecasts")}
+        return seed_training(family.name, tables, cutoff_of_year(task.year), configured, project.market, given.device)
 
 
 def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> Event:
     """Do a task as a Dagster run in this process; raises `KeyboardInterrupt` if it was interrupted."""
-    result = defs.resolve_job_def(job_of(defs, task.asset)).execute_in_process(
+    all_assets = defs.resolve_implicit_global_asset_job_def
+    job = defs.resolve_job_def(WALKFORWARD) if task.year else all_assets()
+    result = job.execute_in_process(
         run_config={"ops": {task.asset: {"config": dict(task.options)}} if task.options else {}, "loggers": QUIET},
         instance=instance,
         partition_key=str(task.year) if task.year else None,
         asset_selection=[AssetKey(task.asset)],
-        tags={**SHOWN_TAG, PROCESS_TAG: this_process(), **task.tags},
+        tags={**SHOWN_TAG, PROCESS_TAG: this_process()},
         raise_on_error=False,
     )
     events = result.all_events
     if any(event.event_type is dg.DagsterEventType.RUN_CANCELED for event in events):
         raise KeyboardInterrupt  # Dagster makes an error of its own of it
-    failures = failed_steps(events, instance)
-    if result.success:
-        show(instance, result.run_id)
-        return _made(events, task)
-    others = [event.message for event in events if event.is_failure and event.message]
-    cause = failures.get(task.asset) or (others[0] if others else "the run ended before it")
-    return Event("failed", task.asset, task.year, this_process(), cause)
-
-
-def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
+    if not result.success:
+        return Event("failed", task.asset, task.year, this_process(), failure_in(events, instance))
+    show(instance, result.run_id)
     of_step = [event for event in events if event.step_key == task.asset]
     seconds = sum(event.step_success_data.duration_ms / 1000 for event in of_step if event.is_step_success)
     [made] = [event.step_materialization_data.materialization for event in of_step if event.is_step_materialization]
-    metadata = {key: value.value for key, value in made.metadata.items()}
+    metadata = metadata_in(made)
     kind = "reused" if metadata.get("reused") else "made"
-    checked = [event for event in of_step if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]
-    warned = warnings_in(event.asset_check_evaluation_data for event in checked)
+    warned = warnings_in(event.asset_check_evaluation_data for event in of_step if event.event_type is CHECKED)
     return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)

@@ -16,7 +16,7 @@ from pathlib import Path
 import dagster as dg
 
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import name_process
+from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Lost, Message, Pool, Task, message_of
 from brain_assets.plugins import use
 from brain_assets.settings import Settings
@@ -33,7 +33,7 @@ class _Worker:
 
     @property
     def name(self) -> str:
-        return name_process(self.process.pid)
+        return this_process(self.process.pid)
 
     def end(self) -> int:
         """End it and whatever it has started, and give the code that it ended with."""

@@ -3,7 +3,7 @@
 import datetime
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ class Files:
     def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
         self.folder, self.instance = root / "files", instance
         self.tables = TableStore(root / "data", {"market": "files"})
-        self._models = root / "data" / "models"
         self.cursor: str | None = None
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
@@ -46,38 +45,28 @@ class Files:
         self.write(f"prices-{year}.csv", frame)
 
     @property
-    def resources(self) -> Mapping[str, Any]:
-        """Of a process that has just begun: a market reads its files once."""
-        return world(self.market, self._models, self.tables)
-
-    @property
     def market(self) -> FilesMarket:
+        """Of a process that has just begun: a market reads its files once."""
         return FilesMarket(self.folder, (), self.tables.data_dir / "cache" / "files.json", clock=lambda: NOW)
 
-    def tick(
-        self, asked: dg.SensorDefinition = NEW_DATA, assets: Sequence[dg.AssetsDefinition] = EVERY
-    ) -> list[dg.RunRequest] | str:
+    def tick(self) -> list[dg.RunRequest] | str:
         """Give the requests, or the words of the tick that has none."""
-        result, self.cursor = ask(self.instance, self.market, self.cursor, asked, self.tables, assets)
+        result, self.cursor = ask(self.instance, self.market, self.cursor, self.tables)
         return result
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Execute a request as the daemon does."""
         names = [key.to_user_string() for key in request.asset_selection or ()]
-        return run_year(int(request.partition_key or 0), self.resources, self.instance, names, request.run_config)
+        resources = world(self.market, self.tables.data_dir / "models", self.tables)
+        return run_year(int(request.partition_key or 0), resources, self.instance, names, request.run_config)
 
 
 def ask(
-    instance: dg.DagsterInstance,
-    market: Any,
-    cursor: str | None = None,
-    asked: dg.SensorDefinition = NEW_DATA,
-    tables: TableStore | None = None,
-    assets: Sequence[dg.AssetsDefinition] = EVERY,
+    instance: dg.DagsterInstance, market: Any, cursor: str | None = None, tables: TableStore | None = None
 ) -> tuple[list[dg.RunRequest] | str, str | None]:
     """Evaluate a tick; gives the requests, or the words of one that has none, and the cursor after it."""
-    defs = dg.Definitions(assets, resources=world(market, Path("nowhere"), tables or Tables()))
-    result = asked(dg.build_sensor_context(instance, cursor, definitions=defs))
+    defs = dg.Definitions(EVERY, resources=world(market, Path("nowhere"), tables or Tables()))
+    result = NEW_DATA(dg.build_sensor_context(instance, cursor, definitions=defs))
     if isinstance(result, dg.SkipReason):
         return str(result.skip_message), cursor
     assert isinstance(result, dg.SensorResult)
@@ -95,6 +84,12 @@ def wanted(requests: list[dg.RunRequest] | str) -> list[tuple[int, set[str]]]:
 
 
 @pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture
 def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
     """Price files, and nothing made of them."""
     made = Files(tmp_path, instance)
@@ -104,14 +99,6 @@ def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) ->
     return made
 
 
-@pytest.fixture
-def filled(files: Files) -> Files:
-    """All years are materialized, by the runs that the sensor asked for."""
-    for request in files.tick():
-        assert files.run(request).success
-    return files
-
-
 def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> None:
     assert NEW_DATA.default_status is dg.DefaultSensorStatus.STOPPED
     job = NEW_DATA.job
@@ -119,43 +106,36 @@ def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> 
     assert keys == set(RAW)
 
 
-def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
+def test_backlog_and_changed_rows_are_asked_for_once_and_so_are_rows_that_are_put_back(files: Files) -> None:
     requests = files.tick()
     assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
     assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not materialized; ")
-    assert "none read" in files.tick()  # asked for once, though nothing ran: Dagster and the failure alert know
+    assert "none read" in files.tick()  # though nothing ran: Dagster knows
+    for request in requests:
+        assert files.run(request).success
+    before = files.tables.read_year("raw_prices", 2020)
     files.change(2020)
-    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
-
-
-def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(filled: Files) -> None:
-    before = filled.tables.read_year("raw_prices", 2020)
-    filled.change(2020)
-    first = filled.tick()
+    first = files.tick()
     assert wanted(first) == [(2020, {"raw_prices"})]
     assert first[0].tags["brain_assets/new_data"] == "raw_prices: prices-2020.csv changed"
-    assert "none read" in filled.tick()  # asked for once, though it has not run
-    assert filled.run(first[0]).success
-    after = filled.tables.read_year("raw_prices", 2020)
+    assert "none read" in files.tick()  # asked for once, though it has not run
+    assert files.run(first[0]).success
+    after = files.tables.read_year("raw_prices", 2020)
     assert (after["close"] != before["close"]).sum() == 1
-    [kept] = (filled.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
+    [kept] = (files.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
     pd.testing.assert_frame_equal(pd.read_parquet(kept), before)
     for factor in (1.03, 1 / 1.03):  # corrected so again, and put back
-        filled.change(2020, factor)
-        [request] = filled.tick()
+        files.change(2020, factor)
+        [request] = files.tick()
         assert request.run_key is None  # under the same key, Dagster would skip the second
-        assert filled.run(request).success
-    filled.change(2020)
-    filled.cursor = None  # what is not stored is asked for without it too
-    assert wanted(filled.tick()) == [(2020, {"raw_prices"})]
-
-
-def test_folder_that_is_gone_is_one_sentence_and_what_is_remembered_stays(files: Files) -> None:
-    files.tick()
+        assert files.run(request).success
+    files.change(2020)
+    files.cursor = None  # what is not stored is asked for without it too
+    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
     cursor = files.cursor
     files.folder.rename(files.folder.with_name("elsewhere"))
     assert files.tick() == f"{files.folder}: expected a folder with data files, got no such folder; create it."
-    assert files.cursor == cursor
+    assert files.cursor == cursor  # what is remembered stays
 
 
 # Other markets

@@ -72,8 +72,8 @@ LSTM, PPO = "ops.lstm_snapshot.config", "ops.ppo_policy.config"
     ("content", "sentence"),
     [
         ("{ops: {lstm_snapshot: {config: {hidden: 3}}}}", f"{LSTM}: expected keys among batch_size, .*, got hidden"),
-        ("{ops: {lstm: {config: {}}}}", "ops: expected keys among backtest, boosting_snapshot, .*, got lstm"),
-        ("{ops: {2019: {}}}", "ops: expected keys among backtest, boosting_snapshot, .*, got 2019"),
+        ("{ops: {lstm: {config: {}}}}", "ops: expected keys among backtest, boosting_model, .*, got lstm"),
+        ("{ops: {2019: {}}}", "ops: expected keys among backtest, boosting_model, .*, got 2019"),
         ("{ops: {lstm_snapshot: {config: {hidden_size: big}}}}", f"{LSTM}.hidden_size: expected Int, got 'big'"),
         ("{ops: {ppo_policy: {config: {device: gpu}}}}", f"{PPO}.device: expected one of auto, cpu, cuda, got 'gpu'"),
         (

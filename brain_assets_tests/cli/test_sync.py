@@ -16,7 +16,7 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
 from brain_assets_tests.conftest import FAMILIES
-from brain_assets_tests.graph.machines import hub_of
+from brain_assets_tests.graph.test_hub import hub_of
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import KINDS, TOKEN, EchoingHub, WatchedHub, fault

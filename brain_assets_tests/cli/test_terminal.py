@@ -30,7 +30,6 @@ COMMANDS = (
     "models",
     "sync push",
     "adopt",
-    "prune --dry-run",
     "check-files {config}",
     "prove no-lookahead --after July",
 )

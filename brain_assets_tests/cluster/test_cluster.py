@@ -16,7 +16,7 @@ from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.cluster import pool
 from brain_assets.cluster.config import ClusterConfig, WorkerResources, read_cluster_config, worker_environment
 from brain_assets.errors import ConfigError
-from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.options import WALKFORWARD
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.tasks import Task
 from brain_assets.progress import Say

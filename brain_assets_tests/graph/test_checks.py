@@ -63,25 +63,32 @@ def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
     return dg.Definitions(assets=EVERY, jobs=DEFS.jobs, resources=resources)
 
 
-def ended(backfill: Backfill, defs: dg.Definitions, instance: dg.DagsterInstance) -> list[Event]:
-    return [event for event in backfill.run([2019], PoolHere(defs, instance)) if event.kind in ENDS]
+def backfill(defs: dg.Definitions, instance: dg.DagsterInstance, *names: str, force: bool = False) -> list[Event]:
+    """Make 2019 of some assets; gives how each ended."""
+    events = Backfill(defs, instance, names, force=force).run([2019], PoolHere(defs, instance))
+    return [event for event in events if event.kind in ENDS]
 
 
-def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:
+def test_a_year_that_is_refused_is_not_done_and_blocks_all_that_needs_it(
+    market: SimulatorMarket, tmp_path: Path
+) -> None:
     tables = TableStore(tmp_path, {"market": "simulator"})
     bad = definitions(world(Changed(market, swap), tmp_path / "models", tables))  # type: ignore[arg-type]
-    names = ["raw_prices", "lstm_snapshot"]
+    names = ["raw_prices", "lstm_snapshot", "walkforward_forecasts", "backtest"]
     with dg.DagsterInstance.ephemeral() as instance:
-        first, second = ended(Backfill(bad, instance, names), bad, instance)
+        first, *blocked = backfill(bad, instance, *names)
         assert (first.asset, first.kind) == ("raw_prices", "failed")
         assert first.detail.startswith("ohlc_in_order: expected open and close between low and high, got 1 bars")
         assert "2019-03-05" in first.detail
-        assert (second.asset, second.kind) == ("lstm_snapshot", "blocked")
+        assert {(event.asset, event.kind, event.detail) for event in blocked} == {
+            (name, "blocked", "needs raw_prices[2019]") for name in names[1:]
+        }
+        assert {event.roots for event in blocked} == {(("raw_prices", 2019),)}  # not what lies between
         assert not (tmp_path / "models" / "lstm").exists()
         status = StatusReader(bad, instance, {}).read("raw_prices", 2019)
         assert (status.state, status.reason) == (State.STALE, "did not pass its checks: ohlc_in_order")
         good = definitions(world(market, tmp_path / "models", tables))
-        [again] = ended(Backfill(good, instance, names[:1]), good, instance)
+        [again] = backfill(good, instance, "raw_prices")
         assert again.kind == "made", again.detail
         assert again.metadata["replaced_because"].endswith("the stored bars did not pass the checks")
         assert StatusReader(good, instance, {}).read("raw_prices", 2019).state is State.DONE
@@ -116,7 +123,7 @@ def test_findings_warn_when_a_year_is_made_when_it_is_skipped_and_in_its_status_
     resources = world(doubted, tmp_path)  # type: ignore[arg-type]
     defs, forced = definitions(resources), {"ops": {"raw_prices": {"config": {"force": True}}}}
     with dg.DagsterInstance.ephemeral() as instance:
-        [made], [skipped] = (ended(Backfill(defs, instance, ["raw_prices"]), defs, instance) for _ in range(2))
+        [made], [skipped] = (backfill(defs, instance, "raw_prices") for _ in range(2))
         reader = StatusReader(defs, instance, {})
         assert (made.kind, skipped.kind) == ("made", "done")
         expected = {"rows_taken": ROWS, "symbols_found": GONE}
@@ -142,23 +149,9 @@ def test_a_run_that_dies_takes_back_nothing_that_checks_have_found(market: Simul
     )
     for defs in (bad, doubted):
         with dg.DagsterInstance.ephemeral() as instance:
-            ended(Backfill(defs, instance, ["raw_prices"]), defs, instance)
+            backfill(defs, instance, "raw_prices")
             before = StatusReader(defs, instance, {}).read("raw_prices", 2019)
-            [event] = ended(Backfill(dead, instance, ["raw_prices"], force=True), dead, instance)
+            [event] = backfill(dead, instance, "raw_prices", force=True)
             assert (event.kind, event.detail) == ("failed", "expected an answer, got none.")
             assert before.reason or before.warnings
             assert StatusReader(defs, instance, {}).read("raw_prices", 2019) == before
-
-
-def test_what_is_blocked_names_what_failed_and_not_what_lies_between(market: SimulatorMarket, tmp_path: Path) -> None:
-    bad = definitions(world(Changed(market, swap), tmp_path))  # type: ignore[arg-type]
-    names = ["raw_prices", "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "backtest"]
-    with dg.DagsterInstance.ephemeral() as instance:
-        events = Backfill(bad, instance, names).run([2019, 2020], PoolHere(bad, instance))
-        by_place = {(event.asset, event.year): event for event in events if event.kind in ENDS}
-    # the request for 2020 reaches back to the bar of 2019, but leaves it out
-    assert [place for place, event in by_place.items() if event.kind == "failed"] == [("raw_prices", 2019)]
-    blocked = {place: event for place, event in by_place.items() if event.kind == "blocked"}
-    assert len(blocked) == 8
-    assert {event.roots for event in blocked.values()} == {(("raw_prices", 2019),)}
-    assert blocked["backtest", 2020].detail == "needs raw_prices[2019]"

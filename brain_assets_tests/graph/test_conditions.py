@@ -1,6 +1,7 @@
 """What declarative automation asks for, evaluated by Dagster itself on histories of a real instance."""
 
 import datetime
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dagster._core.definitions.data_version import (
 
 from brain_assets import registry
 from brain_assets.automation.definitions import downstream
+from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.market.calendar import utc_now
 from brain_assets.portfolio.constraints import policy_options
@@ -26,7 +28,7 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS as WITHOUT_STORES
-from brain_assets_tests.graph.worlds import EVERY, NAMES, POLICY_ASSETS, RAW, SNAPSHOTS
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 YEARS = (2019, 2020, 2021)
@@ -50,9 +52,13 @@ class Models(SnapshotLocalStorage):
         return {"fingerprint": {"config": hash_json(options), "libraries": library_versions()}}
 
 
-MODELS = {name: Models(name, Path("nowhere")) for name in registry.names()}
+FEW = registry.Families.of([registry.get("lstm"), registry.get("ppo")])
+ASSETS = [*build_assets(PROJECT.years, FEW), *(asset for asset in EVERY if asset.key == dg.AssetKey("report"))]
+SNAPSHOTS, POLICY_ASSETS = ("lstm_snapshot",), ("ppo_policy",)
+NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", *POLICY_ASSETS, "backtest")
+MODELS = {name: Models(name, Path("nowhere")) for name in FEW.by_name}
 STORES = {"table_io": TableIOManager(Tables(), Path("nowhere")), "snapshot_io": SnapshotIOManager(MODELS)}
-DEFS = dg.Definitions(EVERY, resources={"market": SimulatorMarket(SYMBOLS), "clock": utc_now, **STORES})
+DEFS = dg.Definitions(ASSETS, resources={"market": SimulatorMarket(SYMBOLS), "clock": utc_now, **STORES})
 GRAPH = DEFS.resolve_asset_graph()
 DOWNSTREAM = tuple(name for name in NAMES if name not in RAW)
 
@@ -73,38 +79,33 @@ class History:
             tags[get_input_event_pointer_tag(parent)] = str(records[0].storage_id) if records else "NULL"
         return tags
 
-    def make(self, name: str, year: int | None, version: str = "as first made") -> None:
-        """Materialize one year of an asset from what is there now."""
+    def make(self, name: str, year: int | None, version: str = "as first made", **tags: str) -> None:
+        """Materialize one year of an asset, from what is there now."""
         partition = None if year is None else str(year)
-        event = dg.AssetMaterialization(name, partition=partition, tags=self.tags_of(name, version))
+        event = dg.AssetMaterialization(name, partition=partition, tags=tags or self.tags_of(name, version))
         self.instance.report_runless_asset_event(event)
 
     def fill(self, names: Sequence[str] = NAMES, years: Sequence[int] = YEARS) -> None:
-        for year in years:
-            for name in names:
-                self.make(name, year)
+        for name, year in itertools.product(names, years):
+            self.make(name, year)
 
     def tick(self) -> set[tuple[str, int]]:
         """Evaluate the conditions once; gives what is asked for, the report left out."""
-        return {(name, int(year)) for name, year in self.tick_all() if name != "report"}
+        return {(name, int(year or 0)) for name, year in self.tick_all() if name != "report"}
 
     def tick_all(self) -> set[tuple[str, str | None]]:
         result = dg.evaluate_automation_conditions(DEFS, self.instance, evaluation_time=NOW, cursor=self._cursor)
         self._cursor = result.cursor
-        return {
-            (key.to_user_string(), partition)
-            for key in GRAPH.materializable_asset_keys
-            for partition in result.get_requested_partitions(key)
-        }
+        found = {key: result.get_requested_partitions(key) for key in GRAPH.materializable_asset_keys}
+        return {(key.to_user_string(), partition) for key, partitions in found.items() for partition in partitions}
 
     def follow(self, version: str = "as first made", fails: Sequence[tuple[str, int]] = ()) -> list[set]:
         """Tick, and make what is asked for but for what fails, until nothing is asked for; gives what was, by tick."""
         asked = []
         while found := self.tick():
             asked.append(found)
-            for name, year in sorted(found, key=lambda one: (one[1], NAMES.index(one[0]))):
-                if (name, year) not in fails:
-                    self.make(name, year, version)
+            for name, year in sorted(found - {*fails}, key=lambda one: (one[1], NAMES.index(one[0]))):
+                self.make(name, year, version)
             assert len(asked) < 20, "it never comes to rest"
         return asked
 
@@ -116,7 +117,7 @@ def history() -> Iterator[History]:
 
 
 def everything(names: Sequence[str], years: Sequence[int]) -> set[tuple[str, int]]:
-    return {(name, year) for name in names for year in years}
+    return {*itertools.product(names, years)}
 
 
 def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> None:
@@ -151,16 +152,6 @@ def test_finished_history_is_left_alone_also_when_it_was_made_again_and_came_out
     assert history.tick_all() == set()
 
 
-def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None:
-    history.fill(RAW, YEARS[:2])  # of the third there are none: nothing to make
-    history.fill(("lstm_snapshot", "walkforward_forecasts"), YEARS[:1])
-    assert history.tick() == {
-        ("lstm_snapshot", YEARS[1]),
-        *everything(SNAPSHOTS[1:], YEARS[:2]),
-        *everything((*POLICY_ASSETS, "backtest"), YEARS[:1]),
-    }
-
-
 def test_changed_year_takes_with_it_what_depends_on_it_and_no_more(history: History) -> None:
     history.fill()
     assert history.tick() == set()
@@ -178,8 +169,7 @@ def test_change_during_a_training_is_not_forgotten_when_the_training_ends(histor
     assert snapshot in history.tick()
     tags = history.tags_of(snapshot[0], "from the first correction")
     history.make("raw_prices", YEARS[-1], "corrected twice")  # while the training asked for reads the first correction
-    event = dg.AssetMaterialization(snapshot[0], partition=str(snapshot[1]), tags=tags)
-    history.instance.report_runless_asset_event(event)
+    history.make(*snapshot, **tags)
     assert snapshot in history.tick()
 
 
@@ -188,12 +178,8 @@ def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(his
     history.fill(RAW)
     asked = history.follow(fails=[broken])
     assert sum(broken in found for found in asked) == 1
-    waiting = {
-        *everything(("walkforward_forecasts",), YEARS[2:]),  # they need that snapshot
-        *everything((*POLICY_ASSETS, "backtest"), YEARS[2:]),  # and these all earlier forecasts
-    }
-    done = everything(DOWNSTREAM, YEARS) - {broken} - waiting
-    assert set.union(*asked) == done | {broken}  # the rest is done
+    waiting = everything(("walkforward_forecasts", *POLICY_ASSETS, "backtest"), YEARS[2:])  # they need that snapshot
+    assert set.union(*asked) == everything(DOWNSTREAM, YEARS) - waiting  # the rest is done
     assert history.tick() == set()
     history.make("raw_prices", YEARS[1], "repaired")
     assert broken in history.tick()
@@ -201,16 +187,11 @@ def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(his
 
 def test_year_that_failed_a_check_that_blocks_has_nothing_built_on_it(history: History) -> None:
     history.fill(RAW, YEARS[:2])
-    evaluation = dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey("raw_prices"),
-        check_name="positive",
-        passed=False,
-        metadata={},
-        severity=dg.AssetCheckSeverity.ERROR,
-        blocking=True,
-        partition=str(YEARS[1]),
+    severity, year = dg.AssetCheckSeverity.ERROR, str(YEARS[1])
+    found = dg.AssetCheckEvaluation(
+        dg.AssetKey("raw_prices"), "positive", False, {}, severity=severity, blocking=True, partition=year
     )
-    history.instance.report_runless_asset_event(evaluation)
+    history.instance.report_runless_asset_event(found)
     asked = history.tick()  # by the raw tables alone, both years could be made
     assert {year for _, year in asked} == {YEARS[0]}
 

@@ -4,7 +4,7 @@ import datetime
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,22 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.adopt.definitions import find_external
-from brain_assets.automation.definitions import downstream
-from brain_assets.automation.new_data_sensor import new_data_sensor
+from brain_assets.automation.definitions import downstream, new_data_sensor
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
-from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
+from brain_assets.graph.assets.raw import raw_assets
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.jobs import walkforward_job
+from brain_assets.graph.options import walkforward_job
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, QUIET
+from brain_assets.graph.years import Years
+from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.graph.test_backfill import Pretending
-from brain_assets_tests.graph.worlds import PROJECT, RAW
+from brain_assets_tests.graph.worlds import RAW
 
 SNAPSHOT, FORECASTS, PRICES = ("ridge_snapshot", 2020), ("walkforward_forecasts", 2020), ("raw_prices", 2020)
 YEARS = (2019, 2020)
@@ -43,7 +43,7 @@ class World:
 
     root: Path
     instance: dg.DagsterInstance
-    assets: list[dg.AssetsDefinition] = field(default_factory=list)
+    adjust_splits: bool = False
 
     def copy(self, root: Path) -> "World":
         shutil.copytree(self.root, root)
@@ -56,10 +56,11 @@ class World:
     @property
     def defs(self) -> dg.Definitions:
         """Of a process that has just begun."""
-        years, ridge = PROJECT.years, registry.get("ridge")
-        raw = [raw_prices_asset(years), news_asset(years), fundamentals_asset(years)]
+        ridge, years = registry.get("ridge"), Years.of(read_settings(last_year="2020"), SimulatorMarket())
+        raw = raw_assets(years)
         assets = [*raw, forecaster_asset(ridge, years), forecasts_asset([ridge], years)]
-        market = FilesMarket(self.root / "files", (), self.root / "data" / "cache" / "files.json")
+        memory = self.root / "data" / "cache" / "files.json"
+        market = FilesMarket(self.root / "files", (), memory, adjust_splits=self.adjust_splits)
         tables = TableStore(self.root / "data", {"market": "files"})
         families = registry.Families.of([ridge])
         return dg.Definitions(
@@ -85,6 +86,9 @@ class World:
         rows = pd.read_csv(path)
         rows.loc[(rows["date"] == "2020-07-01") & (rows["symbol"] == "CCC"), ["close", "high"]] *= 1.01
         write(path, rows)
+
+    def adjust(self) -> None:
+        self.adjust_splits = True
 
     def report(self, name: str, year: int) -> None:
         """What the button "Report materialization" of the UI does."""
@@ -158,27 +162,10 @@ def edited_and_fetched(world: World) -> None:
     world.run("raw_prices", 2020)
 
 
-def without_its_model(world: World) -> None:
-    world.instance.wipe_assets([dg.AssetKey("walkforward_forecasts"), dg.AssetKey("ridge_snapshot")])
-    shutil.rmtree(world.snapshot.with_name("snapshot-2019-12-31"))
-    world.run("walkforward_forecasts", 2020)
-    world.run("ridge_snapshot", 2019)
-
-
-def adopted(world: World) -> None:
+def adopted_then_edited(world: World) -> None:
     world.forget()
     world.adopt()
-
-
-def adopted_then_edited(world: World) -> None:
-    adopted(world)
     edited_and_fetched(world)
-
-
-def another_universe(world: World) -> None:
-    universe = world.root / "files" / "universe.csv"
-    universe.write_text("symbol,from,to\nAAA,2015-01-01,2020-06-30\nBBB,2015-01-01,\n")
-    os.utime(universe, (AN_HOUR_AGO, AN_HOUR_AGO))
 
 
 KEPT, MADE = True, False
@@ -203,8 +190,6 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         f"made with torch {version('torch')}, here is torch 99: --force to make it again",
         KEPT,
     ),
-    "made before its model": (without_its_model, FORECASTS, STALE, "made before ridge_snapshot[2019]", MADE),
-    "adopted": (adopted, SNAPSHOT, DONE, "", KEPT),
     "adopted, then edited": (adopted_then_edited, SNAPSHOT, STALE, "adopted or reported before raw_prices[2020]", MADE),
     "reported": (lambda w: w.report(*SNAPSHOT), SNAPSHOT, DONE, "", KEPT),
     "data reported": (lambda w: w.report(*PRICES), PRICES, STALE, "it is not recorded what it was made from", KEPT),
@@ -213,8 +198,8 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         lambda w: w.report_check("validation_loss_finite", True),
         *(SNAPSHOT, STALE, "did not pass its checks: validation_loss_finite", KEPT),
     ),
+    "files read otherwise": (World.adjust, PRICES, STALE, "BRAIN_ADJUST_SPLITS changed", KEPT),
     "edited file": (World.edit, PRICES, STALE, "prices.csv changed", MADE),
-    "universe changed": (another_universe, PRICES, STALE, "universe.csv changed", MADE),
 }
 
 

@@ -1,21 +1,30 @@
-"""What the UI shows of a model, whatever made it."""
+"""What the UI shows of a model, whatever made it, and what a run hands to a family and to its checks."""
 
 import datetime
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+import dagster as dg
 import pytest
+import torch
 
+from brain_assets import registry
 from brain_assets.check_result import format_figure
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
+from brain_assets.graph.build import build_assets
+from brain_assets.graph.resources import build_resources
 from brain_assets.graph.snapshots import feature_weights_metadata, snapshot_metadata
+from brain_assets.graph.tasks import QUIET
 from brain_assets.market.prices import PricePanel
-from brain_assets.registry import families_of, get
+from brain_assets.registry import Families, families_of, get
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import MADE_UP
-from examples.pls_forecaster import PlsConfig
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import MADE_UP, SYMBOLS
+from brain_assets_tests.graph.worlds import PROJECT, RAW, metadata_of
+from examples.pls_forecaster import Pls, PlsConfig
 
 
 def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
@@ -29,13 +38,7 @@ def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmCo
     assert len(set(losses[0] + losses[1])) == 4
     lines = [record.data for record in snapshot_metadata(made)["losses"].records]
     assert [(line["loss"], line["loss of zero"]) for line in lines] == losses
-    before_there_were_devices = {name: value for name, value in made.metadata.items() if name != "device"}
-    assert snapshot_metadata(replace(made, metadata=before_there_were_devices)) == snapshot_metadata(made)
-    assert snapshot_metadata(replace(made, metadata={**made.metadata, "device": "cuda"}))["device"] == "cuda"
-
-
-def test_a_family_without_epochs_shows_no_learning_curve(panel: PricePanel) -> None:
-    families_of(["examples.pls_forecaster"])
+    families_of(["examples.pls_forecaster"])  # a family without epochs
     shown = snapshot_metadata(train_snapshot("pls", panel, datetime.date(2018, 12, 31), PlsConfig(), MADE_UP))
     assert {"losses", "validation/loss", "validation/loss_of_zero", "validation/rank_correlation"} <= set(shown)
     assert not {"epochs", "learning_curve"} & set(shown)
@@ -64,3 +67,51 @@ def test_weights_of_features_are_shown_over_the_years_that_are_there(
     picture = unquote(metadata["heaviest_features"].value)
     assert all(f">{name} {weights[2020][name]:.3g}<" in picture for name in list(lines)[:5])
     assert "2019 to 2020" in picture
+
+
+class World:
+    """The graph of one family alone, on a market whose signal is strong."""
+
+    def __init__(self, folder: Path) -> None:
+        families = Families.of([registry.get(Pls.name)])
+        market = SimulatorMarket(SYMBOLS, seed=1, signal=0.9)
+        self.assets = build_assets(PROJECT.years, families)
+        self.resources = build_resources(market, MemoryTableStore(), folder / "models", families=families)
+
+    def run(self, year: int, *names: str, **configs: Any) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            self.assets,
+            selection=[*RAW, *names],
+            partition_key=str(year),
+            resources=dict(self.resources),
+            run_config={"ops": {name: {"config": config} for name, config in configs.items()}, "loggers": QUIET},
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
+    [found] = [each for each in result.get_asset_check_evaluations() if each.check_name == name]
+    return found
+
+
+def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(world: World) -> None:
+    assert world.run(2019, "pls_snapshot").success
+    refused = world.run(2020, "walkforward_forecasts")
+    assert not refused.success
+    assert not check(refused, "not_too_good").passed
+    assert "too good to be true" in (check(refused, "not_too_good").description or "")
+    assert world.run(2020, "walkforward_forecasts", walkforward_forecasts={"max_rank_correlation": 0.95}).success
+
+
+def test_models_of_a_gpu_say_so_and_are_found_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for reused in (False, True):
+        result = world.run(2019, "pls_snapshot", pls_snapshot={"device": "cuda"})
+        assert result.success
+        shown = metadata_of(result, "pls_snapshot")
+        assert (shown["device"], shown["reused"]) == ("cuda", reused)

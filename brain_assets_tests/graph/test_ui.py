@@ -1,39 +1,40 @@
 """Dagster's own servers on real results: what the UI shows, and both roads of a backfill through its daemon."""
 
 import contextlib
+import copy
 import itertools
 import json
 import os
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.places import read_files
+from brain_assets.files import is_running
 from brain_assets_tests.backfills import (
     ASSETS,
     REPOSITORY,
     TINY,
     YEARS,
-    brain_assets,
+    contents,
     environment,
     identities,
     shared_backfill,
     weights,
 )
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import MODELS
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fill
+from brain_assets_tests.postgres import free_port
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -69,40 +70,40 @@ class Server:
 
 @contextlib.contextmanager
 def serving(data_dir: Path, *command: str, **variables: str) -> Iterator[Server]:
-    """Run one of Dagster's servers on a data folder; it and all its processes are ended by their group."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = data_dir / "dagster"
+    """Run one of Dagster's servers on a data folder."""
+    port, home, log = free_port(), data_dir / "dagster", data_dir.parent / "server.log"
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
-    with (data_dir.parent / "server.log").open("w") as log:
+    arguments = ["-m", *command, "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    with running(arguments, environment(data_dir, DAGSTER_HOME=str(home), **variables), log) as process:
+        server = Server(port, process.pid)
+        wait_until(lambda: server.is_up() or process.poll() is not None, 90)
+        assert process.poll() is None, log.read_text()
+        yield server
+
+
+@contextlib.contextmanager
+def running(arguments: Sequence[str], variables: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python; it and all its processes are ended by their group: politely, then for certain."""
+    with log.open("a") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"],
-            env=environment(data_dir, DAGSTER_HOME=str(home), **variables),
+            [sys.executable, *arguments],
+            env=variables,
             cwd=REPOSITORY,
-            stdout=log,
+            stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        server = Server(port, process.pid)
-        wait_until(lambda: server.is_up() or process.poll() is not None, 90)
-        assert process.poll() is None, (data_dir.parent / "server.log").read_text()
-        yield server
+        yield process
     finally:
-        end(process)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its group: politely, then for certain."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=20)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def wait_until(condition: Any, seconds: float, pause: float = 0.3) -> None:
@@ -195,6 +196,8 @@ def test_runs_and_pictures_are_found_in_a_browser(ui):
 
 # Both roads of a backfill
 
+SELECTOR = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
+JOB = {"partitionSetName": "walkforward_partition_set", "repositorySelector": SELECTOR}
 LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
 } }"""
@@ -224,20 +227,10 @@ def followed(server: Server, backfill_id: str, seconds: float) -> Any:
     return answer
 
 
-def selection(*assets: str) -> list[dict[str, list[str]]]:
-    return [{"path": [asset]} for asset in assets]
-
-
 @pytest.mark.slow
 def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
     with serving(tmp_path / "data", "dagster", "dev") as server:
-        repository = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
-        backfill_id = launch(
-            server,
-            selector={"partitionSetName": "walkforward_partition_set", "repositorySelector": repository},
-            partitionNames=[str(year) for year in YEARS],
-            runConfigData=TINY,
-        )
+        backfill_id = launch(server, selector=JOB, partitionNames=list(map(str, YEARS)), runConfigData=TINY)
         backfill = followed(server, backfill_id, 400)
         assert backfill["status"] == "COMPLETED_SUCCESS", backfill
         assert states(server) == ALL_GREEN
@@ -295,56 +288,59 @@ def test_all_is_materialized_from_the_lineage_and_never_trained_twice(tmp_path):
     assert identities(weights(data)) == three_years
 
 
-FAILURES = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
-    ... on ExecutionStepFailureEvent { stepKey error { errorChain { error { message } } } }
-} } } } }"""
+UNFINISHED = """{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { id
+    eventConnection { events { __typename
+        ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } }
+        ... on ExecutionStepStartEvent { stepKey }
+    } } } } } }"""
+
+
+def run_in(server: Server, step: str) -> int | None:
+    """Give the process of a run that is in the middle of a step; None: there is none."""
+    for run in server.ask(UNFINISHED)["runsOrError"]["results"]:
+        events = run["eventConnection"]["events"]
+        if step in [event.get("stepKey") for event in events]:
+            entries = [entry for event in events for entry in event.get("metadataEntries", [])]
+            return next(int(entry["text"]) for entry in entries if entry["label"] == "pid")
+    return None
 
 
 @pytest.mark.slow
-def test_a_year_that_a_backfill_spills_into_says_what_it_lacks(tmp_path):
-    """Asked for 2019, Dagster also runs 2020 of what depends on 2019, since that partition exists."""
-    with serving(tmp_path / "data", "dagster", "dev", BRAIN_LAST_YEAR="2020") as server:
-        assets = ("raw_prices", "lstm_snapshot")
-        params = {"assetSelection": selection(*assets), "partitionNames": ["2019"], "runConfigData": TINY}
-        backfill = followed(server, launch(server, **params), 400)
-        found = states(server)
-        failed = [run for run in backfill["runs"] if run["status"] == "FAILURE"]
-        answers = [server.ask(FAILURES, id=run["id"])["runOrError"]["eventConnection"]["events"] for run in failed]
-    assert found["raw_prices"] == (2, [("MATERIALIZED", "2019", "2019")])
-    assert found["lstm_snapshot"] == (2, [("MATERIALIZED", "2019", "2019"), ("FAILED", "2020", "2020")])
-    [[failure]] = [[event for event in events if event] for events in answers]
-    assert failure["stepKey"] == "lstm_snapshot"
-    assert any(
-        "raw_prices[2020] is not materialized: expected every year up to the one asked for, got none for 2020; "
-        "materialize raw_prices for 2020 first." in link["error"]["message"]
-        for link in failure["error"]["errorChain"]
-    )
-    assert not (tmp_path / "data" / "models" / "lstm" / "snapshot-2020-12-31").exists()
-
-
-# What was pulled
+def test_a_backfill_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
+    """The web server, the daemon and the run die together, as in a power cut; nothing that was whole is made again."""
+    data, config = tmp_path / "data", copy.deepcopy(TINY)
+    config["ops"]["ppo_policy"]["config"]["total_steps"] = 20_000  # it takes long enough to be killed in the middle
+    with serving(data, "dagster", "dev") as server:
+        backfill_id = launch(server, selector=JOB, partitionNames=list(map(str, YEARS)), runConfigData=config)
+        wait_until(lambda: run_in(server, "ppo_policy") is not None, 300, pause=0.2)
+        process = run_in(server, "ppo_policy")
+        assert process is not None
+        whole = weights(data)
+        before, bytes_before = identities(whole), contents(whole)
+        assert {"lstm/snapshot-2019-12-31", "patchtst/snapshot-2019-12-31"} <= set(whole)
+        server.kill()
+        wait_until(lambda: not is_running(process), 20)
+    with serving(data, "dagster", "dev") as server:
+        backfill = followed(server, backfill_id, 900)
+        assert states(server) == ALL_GREEN, backfill  # its status is that of its worst run, tried again or not
+    after = weights(data)
+    assert len(after) == len(FAMILIES) * len(YEARS)
+    assert {name: identities(after)[name] for name in before} == before
+    assert {name: contents(after)[name] for name in before} == bytes_before
 
 
 @pytest.mark.slow
-def test_pulled_snapshots_turn_green_by_themselves(tmp_path_factory, tmp_path):
-    """The sensor `adopt`, in Dagster's own daemon, on a machine that has pulled the snapshots and nothing else."""
-    finished = shared_backfill(tmp_path_factory)
-    models = MODELS
-    with WatchedHub() as hub:
-        variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint}
-        for family in models.values():
-            variables[f"HF_{family.upper()}_MODEL_REPO"] = f"user/{family}"
-            source = finished.data_dir / "models" / family
-            contents = {cutoff_of_year(year): read_files(source / f"snapshot-{year}-12-31") for year in YEARS}
-            fill(bind(tmp_path / "other", hub, family=family), contents).sync_all_local_to_hf()
-        pulled = brain_assets(tmp_path / "data", "sync", "pull", **variables)
-        assert pulled.returncode == 0, pulled.stderr
-        before = {family: hub.branches(f"user/{family}") for family in models.values()}
-        with serving(tmp_path / "data", "dagster", "dev", **variables) as server:
-            wait_until(lambda: all(states(server)[asset] == ALL_GREEN[asset] for asset in models), 180, pause=3.0)
-            assert states(server)["raw_prices"] == (len(YEARS), [])
-            fresh = freshness(server)
-            for asset in models:
-                assert fresh[asset] == ["FRESH"] * len(YEARS)
-            assert server.ask("{ runsOrError { ... on Runs { results { id } } } }")["runsOrError"]["results"] == []
-        assert {family: hub.branches(f"user/{family}") for family in models.values()} == before
+def test_the_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
+    page, said = (REPOSITORY / "docs" / "ui.md").read_text(), []
+    commands = [shlex.split(line, comments=True)[1:] for line in page.splitlines() if line.startswith("dg ")]
+    assert [command[0] for command in commands] == ["dev", "list", "check", "launch"]
+    (tmp_path / "dagster").mkdir()
+    given = {"env": environment(tmp_path, DAGSTER_HOME=str(tmp_path / "dagster")), "cwd": REPOSITORY}
+    for command in commands[1:]:  # the first is a server
+        code = [sys.executable, "-c", "from dagster_dg_cli.cli import main; main()", *command]
+        ended = subprocess.run(code, capture_output=True, text=True, timeout=600, check=False, **given)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        said.append(ended.stdout)
+    assert all(name in said[0] for name in ("raw_prices", "lstm_snapshot", "backtest", "report"))
+    assert "All definitions loaded successfully" in said[1]
+    assert (tmp_path / "raw" / "prices" / "2019.parquet").exists()

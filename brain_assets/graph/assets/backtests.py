@@ -10,12 +10,11 @@ from brain_assets import registry
 from brain_assets.check_result import format_figure
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.average import families_in, snapshots_in
-from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
-from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
-from brain_assets.graph.conditions import FOLLOWS_INPUTS
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
+from brain_assets.graph.checks import BACKTEST_CHECKS
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
 from brain_assets.graph.pictures import as_table, chart, plotted
-from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, TEXT
@@ -32,7 +31,7 @@ from brain_assets.progress import warn
 from brain_assets.registry import AVERAGE, Family
 from brain_assets.store.fingerprint import hash_json
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import TableStore, content_hash
+from brain_assets.store.tables import TableStore
 
 COLUMNS: Columns = (
     WEEK,
@@ -54,9 +53,8 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         BACKTEST_CHECKS,
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
         deps=[dg.AssetDep("backtest", partition_mapping=years.before)],
-        pool=TRAINING_POOL,
-        automation_condition=FOLLOWS_INPUTS,
         group_name="portfolio",
+        **COMPUTED,
     )
     def backtest(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
@@ -107,32 +105,23 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         trading = [family for family in families if result.used.get(family)]  # beside no other is a seed left out
         offered = [seed_strategy(family, number) for family in trading for number in other_seeds[family]]
         benchmarks = [name for name in benchmark_strategies(families_in(walkforward_forecasts)) if not is_tenth(name)]
-        n_weeks = len(returns)
-        return dg.MaterializeResult(
-            value=table,
-            metadata={
-                "strategies": _figures(compared),
-                "equity": _equity(year, returns[[*trading, EQUAL_WEIGHT]]),
-                **plotted({f"eval/{name}_active_return": compared["active_return"][name] for name in trading}),
-                "weeks": str(n_weeks),
-                "begins_in": "cash" if before is None else f"what was held at the end of {year - 1}",
-                "weeks_left_out": str(walkforward_forecasts["week_start"].nunique() - n_weeks),
-                "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
-                "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
-                "places": {
-                    name: sources[name].locations(used) for name, used in result.used.items() if name in sources
-                },
-                **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-            },
-            data_version=dg.DataVersion(content_hash(table)),
-            check_results=check_results(
-                BACKTEST_CHECKS,
-                {
-                    "weights_keep_rules": backtest_weights_verdict(table, CONSTRAINTS),
-                    "beats_equal_weight": beats_equal_weight(table),
-                },
-            ),
-        )
+        metadata = {
+            "strategies": _figures(compared),
+            "equity": _equity(year, returns[[*trading, EQUAL_WEIGHT]]),
+            **plotted({f"eval/{name}_active_return": compared["active_return"][name] for name in trading}),
+            "weeks": str(len(returns)),
+            "begins_in": "cash" if before is None else f"what was held at the end of {year - 1}",
+            "weeks_left_out": str(walkforward_forecasts["week_start"].nunique() - len(returns)),
+            "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
+            "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
+            "places": {name: sources[name].locations(used) for name, used in result.used.items() if name in sources},
+            **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
+        }
+        verdicts = {
+            "weights_keep_rules": backtest_weights_verdict(table, CONSTRAINTS),
+            "beats_equal_weight": beats_equal_weight(table),
+        }
+        return table_result(table, metadata, BACKTEST_CHECKS, verdicts)
 
     return backtest
 
@@ -151,7 +140,6 @@ def read_year_before(tables: TableStore, years: Years, year: int) -> pd.DataFram
 
 
 def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
-    """Give the figures of strategies as the UI shows them, those that earned most first."""
     columns = {
         "return": [format_figure(value, "+.1%") for value in compared["net_return"]],
         "active": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
@@ -164,7 +152,6 @@ def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
 
 
 def _equity(year: int, returns: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw what one dollar became with policies, and with equal weight."""
     lines = {registry.label(str(name)).replace("_", " "): wealth for name, wealth in (1 + returns).cumprod().items()}
     return chart(f"backtest {year}", lines, 1.0, "What one dollar became, after costs; dashed: one dollar.")
 

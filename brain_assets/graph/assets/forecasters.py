@@ -7,12 +7,11 @@ from brain_assets.device import resolve_device
 from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
-from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs
-from brain_assets.graph.conditions import FOLLOWS_INPUTS
+from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
+from brain_assets.graph.checks import FORECASTER_CHECKS, check_results
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
-from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import feature_weights_metadata, make_snapshot, show_epochs
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
@@ -30,19 +29,15 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         else ", trained on bars and targets up to 31 December of the year, never later."
     )
 
-    @dg.asset(
-        name=family.asset,
-        description=f"{description}\n\nMore: docs/assets.md.",
-        partitions_def=years.definition,
+    @yearly_model(
+        family,
+        years,
+        description,
+        run_config,
+        FORECASTER_CHECKS,
         ins=inputs(family.tables, years.up_to_year),
-        check_specs=check_specs(family.asset, FORECASTER_CHECKS, years),
-        code_version=family.code_version,
-        config_schema=run_config,
-        io_manager_key="snapshot_io",
-        pool=TRAINING_POOL,
-        automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
-        kinds=set(family.kinds),
+        **COMPUTED,
     )
     def snapshot(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
@@ -61,10 +56,9 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
             return train_snapshot(family.name, panel, cutoff_date, options, note, show, device=device)
 
         fingerprint = forecaster_fingerprint(family.name, panel, options, device)
-        kept = SnapshotIOManager.of(snapshot_io, [family.name])
-        made = make_snapshot(context, kept, fingerprint, given.force, train)
+        storage = SnapshotIOManager.of(snapshot_io, [family.name]).storage(family.name)
+        made = make_snapshot(context, storage, fingerprint, given.force, train)
         checks = check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot))
-        weights = feature_weights_metadata(kept.storage(family.name), made.snapshot)
-        return made.materialization(checks, more=weights)
+        return made.materialization(checks, more=feature_weights_metadata(storage, made.snapshot))
 
     return snapshot

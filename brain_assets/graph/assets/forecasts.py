@@ -11,25 +11,19 @@ from brain_assets.check_result import format_figure
 from brain_assets.forecasting.average import average_entries, families_in
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import mean_skill
-from brain_assets.forecasting.walkforward import (
-    build_forecast_features,
-    weekly_correlations,
-    weeks_by_source,
-)
+from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations, weeks_by_source
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
-from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
-from brain_assets.graph.checks import FORECAST_CHECKS, check_results
-from brain_assets.graph.conditions import FOLLOWS_INPUTS
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
+from brain_assets.graph.checks import FORECAST_CHECKS
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.configs import ForecastsConfig, RunConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import as_table, chart, plotted
-from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, SYMBOL, TEXT
 from brain_assets.registry import AVERAGE, OURS, Family
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 
@@ -37,8 +31,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
-
-    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families))
+    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families), families)
 
     @yearly_table(
         "walkforward_forecasts",
@@ -48,9 +41,8 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         ".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
         config_schema=run_config,
-        pool=TRAINING_POOL,
-        automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
+        **COMPUTED,
     )
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext, **given: Any
@@ -94,29 +86,27 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             metadata["averaged"] = dg.MetadataValue.json(config.average)  # `StatusReader` compares it
         if refusals:
             metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
-        return dg.MaterializeResult(
-            value=forecasts,
-            metadata=metadata,
-            data_version=dg.DataVersion(content_hash(forecasts)),
-            check_results=check_results(FORECAST_CHECKS, forecast_verdicts(forecasts, config.max_rank_correlation)),
-        )
+        verdicts = forecast_verdicts(forecasts, config.max_rank_correlation)
+        return table_result(forecasts, metadata, FORECAST_CHECKS, verdicts)
 
     return walkforward_forecasts
 
 
 def _skill(weekly: pd.DataFrame) -> dg.TableMetadataValue:
-    """Tell how well each column ranked the symbols of a week, and of how much chance is capable."""
-    lines = []
-    for name in weekly:
-        skill = mean_skill(weekly[name].to_numpy())
-        line = {"forecast": column_label(name), "rank correlation": format_figure(skill.rank_correlation, "+.3f")}
-        line |= {"t": format_figure(skill.t_statistic, "+.1f")}
-        lines.append(line | {"detectable": format_figure(skill.smallest_detectable, ".3f")})
+    skills = {name: mean_skill(weekly[name].to_numpy()) for name in weekly}
+    lines = [
+        {
+            "forecast": column_label(name),
+            "rank correlation": format_figure(skill.rank_correlation, "+.3f"),
+            "t": format_figure(skill.t_statistic, "+.1f"),
+            "detectable": format_figure(skill.smallest_detectable, ".3f"),
+        }
+        for name, skill in skills.items()
+    ]
     return as_table(pd.DataFrame(lines))
 
 
 def _columns(families: Sequence[str]) -> Columns:
-    """Describe the columns of a table of forecasts by some forecasters."""
     of_week = "Return of the week, from its first open to its last close, as a fraction"
     forecast = f"{of_week}, forecast after the last close before it. Empty: too little history."
     source = "Where it comes from: the snapshot's name, or momentum where there was none yet."

@@ -1,4 +1,4 @@
-"""How yearly tables are declared, and taken by other assets."""
+"""How assets with a partition a year are declared, what they give back, and how others take them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,39 +6,73 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from brain_assets.graph.checks import Checks, check_specs
+from brain_assets.check_result import CheckResult
+from brain_assets.graph.checks import Checks, check_results, check_specs
+from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.years import Years
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import DAY, SCHEMAS
 from brain_assets.market.signals import add_signals
+from brain_assets.registry import Family
+from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 Columns = Sequence[tuple[str, str, str]]
 """Name, type and meaning of each, with its unit and when a row is known."""
+Declare = Callable[[Callable[..., Any]], dg.AssetsDefinition]
+"""A decorator."""
 
 WEEK = ("week_start", DAY, "First session of the week.")
 
 
 def yearly_table(
-    name: str, years: Years, columns: Columns = (), checks: Checks | None = None, version: str = "", **options: Any
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    name: str, years: Years, columns: Columns, checks: Checks, version: str = "", **options: Any
+) -> Declare:
     """Make the decorator of an asset that gives a table a year, whose columns the UI shows; a raw one's are known.
 
     `options` are those of `dagster.asset`.
     """
     if name in SCHEMAS:
         columns = [(column.name, column.kind, column.meaning) for column in SCHEMAS[name].columns]
-    declare: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+    return dg.asset(
         name=name,
         partitions_def=years.definition,
-        check_specs=check_specs(name, checks or {}, years),
+        check_specs=check_specs(name, checks, years),
         code_version=version or CODE_VERSIONS[name],
         metadata={"dagster/column_schema": dg.TableSchema([dg.TableColumn(*column) for column in columns])},
         io_manager_key="table_io",
         kinds={"parquet"},
         **options,
     )
-    return declare
+
+
+def yearly_model(
+    family: Family, years: Years, description: str, run_config: ModelRunConfig, checks: Checks, **options: Any
+) -> Declare:
+    """Make the decorator of an asset that gives a model a year; `options` are those of `dagster.asset`."""
+    return dg.asset(
+        name=family.asset,
+        description=f"{description}\n\nMore: docs/assets.md.",
+        partitions_def=years.definition,
+        check_specs=check_specs(family.asset, checks, years),
+        code_version=family.code_version,
+        config_schema=run_config,
+        io_manager_key="snapshot_io",
+        kinds=set(family.kinds),
+        **options,
+    )
+
+
+def table_result(
+    table: pd.DataFrame, metadata: Mapping[str, Any], checks: Checks, verdicts: Mapping[str, CheckResult]
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Give what the asset of a table gives back; its data version is its content."""
+    return dg.MaterializeResult(
+        value=table,
+        metadata=metadata,
+        data_version=dg.DataVersion(content_hash(table)),
+        check_results=check_results(checks, verdicts),
+    )
 
 
 def inputs(names: Sequence[str], mapping: dg.PartitionMapping) -> dict[str, dg.AssetIn]:

@@ -12,14 +12,13 @@ from brain_assets.check_result import CheckResult
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device, resolve_device
 from brain_assets.errors import ConfigError
-from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
-from brain_assets.graph.conditions import FOLLOWS_INPUTS
+from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
+from brain_assets.graph.checks import POLICY_CHECKS, check_results
+from brain_assets.graph.conditions import COMPUTED
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
-from brain_assets.graph.pools import TRAINING_POOL
+from brain_assets.graph.runs import PROCESS_TAG
 from brain_assets.graph.snapshots import SnapshotResult, make_snapshot
-from brain_assets.graph.tasks import SEEDS_TRAINED_TAG
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
@@ -36,21 +35,16 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
     """Define the asset ``<family>_policy``."""
     run_config = ModelRunConfig(family, SeedsConfig)
 
-    @dg.asset(
-        name=family.asset,
-        description=f"{family.label} policy over weekly weights, trained on the forecasts of one forecaster "
-        f"({registry.label(family.forecaster)}, or whom the configuration names), signals and weeks up to 31 December."
-        "\n\nMore: docs/assets.md.",
-        partitions_def=years.definition,
+    @yearly_model(
+        family,
+        years,
+        f"{family.label} policy over weekly weights, trained on the forecasts of one forecaster "
+        f"({registry.label(family.forecaster)}, or whom the configuration names), signals and weeks up to 31 December.",
+        run_config,
+        POLICY_CHECKS,
         ins=inputs((*RAW, "walkforward_forecasts"), years.up_to_year),
-        check_specs=check_specs(family.asset, POLICY_CHECKS, years),
-        code_version=family.code_version,
-        config_schema=run_config,
-        io_manager_key="snapshot_io",
-        pool=TRAINING_POOL,
-        automation_condition=FOLLOWS_INPUTS,
         group_name="portfolio",
-        kinds=set(family.kinds),
+        **COMPUTED,
     )
     def policy(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
@@ -66,7 +60,18 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
             raise ConfigError(
                 f"n_seeds: expected 1, as this IO manager keeps one model, got {given.n_seeds}; correct it."
             )
-        made, *other_seeds = _train(context, kept, training, given)
+
+        def make(number: int) -> SnapshotResult:
+            train = partial(training.train, number, given.n_seeds)
+            storage, fingerprint = kept.storage(family.name, number), training.fingerprint(number)
+            is_trained = number > 0 and PROCESS_TAG in context.run.tags  # a command's tasks before this run did it
+            force = given.force and not is_trained
+            result = make_snapshot(context, storage, fingerprint, force, train)
+            if number and not result.reused:
+                storage.write_snapshot(result.snapshot)  # at once: the output of the asset is the policy itself
+            return result
+
+        other_seeds, made = [make(number) for number in range(1, given.n_seeds)], make(0)
         trained = made.snapshot.metadata["training"]
         problem = degeneracy(trained)
         fact = f"its targets are {trained['distance_to_equal_weight']:.1%} of the value away from equal weight"
@@ -93,18 +98,3 @@ def seed_training(
     forecasts = tables["walkforward_forecasts"]
     weeks = training_weeks(WeeklyPanel.from_panel(panel_of(tables)), forecasts, family, cutoff_date, config)
     return SeedTraining(family, weeks, cutoff_date, config, MarketNote.of(market), resolve_device(device))
-
-
-def _train(
-    context: dg.AssetExecutionContext, snapshot_io: SnapshotIOManager, training: SeedTraining, config: SeedsConfig
-) -> list[SnapshotResult]:
-    """Give the year's policy, and the same trained with other seeds."""
-
-    def make(number: int, force: bool) -> SnapshotResult:
-        train = partial(training.train, number, config.n_seeds)
-        return make_snapshot(context, snapshot_io, training.fingerprint(number), force, train, number)
-
-    others = [
-        make(number, config.force and SEEDS_TRAINED_TAG not in context.run.tags) for number in range(1, config.n_seeds)
-    ]  # each is kept at once; the policy itself by its output
-    return [make(0, config.force), *others]
