@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.policies import made_up_weeks
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
-from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.dataset import fit_observation_scaler
+from brain_assets.portfolio.training import VectorizedPortfolioEnv
 
 N_ENVS, N_ASSETS, N_WEEKS = 256, 20, 300
 

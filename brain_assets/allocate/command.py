@@ -17,14 +17,13 @@ from brain_assets.graph.options import read_options
 from brain_assets.graph.tasks import Task
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
-from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.baselines import BUY_AND_HOLD
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.registry import AVERAGE, label
 from brain_assets.settings import read_settings
 from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config
 
-N_COLUMNS = 7
-"""Strategies beside each other: more have no room for their figures in a terminal of 80 columns."""
+N_COLUMNS = 7  # strategies beside each other: more have no room for their figures in a terminal of 80 columns
 
 
 def allocate(
@@ -86,7 +85,6 @@ def allocate(
 
 
 def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
-    """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
     sources = metadata["models"].items()
     models = [f"{label(family)} {each['source']}, {each['age_days']} days old" for family, each in sources]
     console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
@@ -103,13 +101,11 @@ def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
             if any(weights):
                 shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
         console.print(shown)
-    drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
-    console.print(f"{drifting} trades nothing: what it holds is shown as of the decision.")
+    console.print(f"{BUY_AND_HOLD} trades nothing: what it holds is shown as of the decision.")
     console.print(f"Caveat: {escape(metadata['caveat'])}")
 
 
 def _print_trades(trades: Trades, strategy: str) -> None:
-    """Print the trades, and what they come to."""
     forms = {
         "price, $": "{:,.2f}",
         "held": "{:,.4f}",

@@ -20,26 +20,20 @@ from brain_assets.market.text_files import open_sheet
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost
 from brain_assets.portfolio.weights_table import CASH
 
-SHOWN = 20
-"""Symbols that an error names; a universe may have hundreds."""
-
-ROUNDING = 1e-9
-"""Shares; ten that come out as 9.9999999999 are ten."""
+SHOWN = 20  # symbols that an error names; a universe may have hundreds
+ROUNDING = 1e-9  # shares; ten that come out as 9.9999999999 are ten
 
 
 class Trades(NamedTuple):
-    """The way from holdings to a target."""
+    """The way from holdings to a target; amounts are dollars."""
 
     table: pd.DataFrame
     """A row a symbol that is held or shall be: symbol, price (dollars a share), held (shares), target (weight), shares
     (to trade, negative: to sell), dollars (of the trade, negative: sold), cost (dollars)."""
-    value: float
-    """Of what is held, cash included, in dollars."""
-    traded: float
-    """Dollars bought and sold."""
+    value: float  # of what is held, cash included
+    traded: float  # bought and sold
     cost: float
-    cash: float
-    """Left after trades and costs, in dollars."""
+    cash: float  # left after trades and costs
 
 
 def read_holdings(path: Path) -> dict[str, float]:
@@ -52,10 +46,9 @@ def read_holdings(path: Path) -> dict[str, float]:
         got = "others" if sheet.header.names else "nothing"  # not which: who knows what file it is
         raise AllocationError(f"{path}: expected the columns symbol, shares, got {got}; correct the file.")
     (names, amounts), lines = sheet.read([0, 1])
-    symbols = pd.Series(names.to_pylist(), dtype="str").str.strip()
-    key = ("shares", 0)
+    symbols, key = pd.Series(names.to_pylist(), dtype="str").str.strip(), ("shares", 0)
     try:
-        shares = np.asarray(parse_numbers({key: amounts}, sheet.separator != ",")[key].values, dtype=np.float64)
+        shares = parse_numbers({key: amounts}, sheet.separator != ",")[key].values.to_numpy(np.float64)
     except TwoWays as error:
         raise AllocationError(f"{path}: expected decimal points, or commas, got both; write all one way.") from error
     for wrong, expected in (
@@ -86,21 +79,19 @@ def plan_trades(
     """Give the trades from holdings, symbol -> shares, and `cash` beside them to target weights by symbol and `CASH`.
 
     `closes` are the last before the week, in dollars; a symbol without one has no entry. Of the rules only the cost is
-    used. `whole_shares` rounds targets down to whole shares. Raises `AllocationError` if a symbol that is held is not
-    known or has no close, cash is negative, or nothing is held at all.
+    used. `whole_shares` rounds targets down. Raises `AllocationError` if a symbol that is held is not known or has no
+    close, or nothing is held at all.
     """
     known = [symbol for symbol in target if symbol != CASH]
     symbols = [name for name in known if holdings.get(name, 0.0) > 0 or target[name] > 0]
-    strangers = [symbol for symbol in holdings if symbol not in target]
-    priceless = [symbol for symbol in symbols if symbol not in closes]
-    for wrong, expected, of_them, what in (
-        (strangers, f"symbols among {listed(known, SHOWN)}", "", "no strategy trades"),
-        (priceless, "a close of each symbol before the week", "none of ", "cannot be priced"),
+    strangers = ", ".join(symbol for symbol in holdings if symbol not in target)
+    priceless = ", ".join(symbol for symbol in symbols if symbol not in closes)
+    for wrong, expected, got, what in (
+        (strangers, f"symbols among {listed(known, SHOWN)}", strangers, "no strategy trades"),
+        (priceless, "a close of each symbol before the week", f"none of {priceless}", "cannot be priced"),
     ):
         if wrong:
-            got = f"{of_them}{', '.join(wrong)}"
             raise AllocationError(f"holdings: expected {expected}, got {got}; take what {what} out of the file.")
-    check_cash(cash)
     price, held, weight = (
         np.array([values.get(symbol, 0.0) for symbol in symbols]) for values in (closes, holdings, target)
     )

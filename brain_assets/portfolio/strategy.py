@@ -20,19 +20,13 @@ Choose = Callable[[int, FloatArray], FloatArray]
 
 
 class StrategyRun(NamedTuple):
-    """What a strategy did and earned, a row a week; each row is known at the last close of its week."""
+    """What a strategy did and earned, a row a week, as in `StepResult`; known at the last close of the week."""
 
-    weights: FloatArray
-    """Shape (n_weeks, n_assets + 1). Weights traded to at the first open of the week, cash last; known at decision
-    time."""
+    weights: FloatArray  # (n_weeks, n_assets + 1): traded to at the first open, cash last; known at decision time
     net_return: FloatArray
-    """Shape (n_weeks,). From the last close before the week to its last close, after costs."""
     turnover: FloatArray
-    """Shape (n_weeks,). Dollars traded over the value at the first open."""
     cost: FloatArray
-    """Shape (n_weeks,). Share of the value at the first open."""
-    held: FloatArray
-    """Shape (n_assets + 1,). Weights at the last close of the last week: where a next run goes on from."""
+    held: FloatArray  # (n_assets + 1,): at the last close of the last week, where a next run goes on from
 
     @property
     def cagr(self) -> float:

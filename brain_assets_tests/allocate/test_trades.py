@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.allocate.trades import check_cash, plan_trades, read_holdings
 from brain_assets.errors import AllocationError, TableError
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, step
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 
 TARGET = {"AAA": 0.5, "BBB": 0.25, "CCC": 0.0, "DDD": 0.0, "cash": 0.25}
 CLOSES = {"AAA": 10.0, "BBB": 40.0, "CCC": 5.0}
@@ -40,16 +40,6 @@ def test_whole_shares_by_hand() -> None:
     # 0.1 × 3 is 0.30000000000000004, and 0.3 / 0.1 is 2.9999999999999996: three shares are three
     three = plan_trades({"AAA": 0.3, "cash": 0.7}, {"AAA": 0.1}, {}, 1.0, CONSTRAINTS, whole_shares=True)
     assert three.table["shares"].tolist() == [3.0]
-
-
-def test_costs_are_those_of_a_backtest_of_a_week_that_does_not_move() -> None:
-    symbols = ("AAA", "BBB", "CCC")
-    held = np.array([0.3, 0.0, 0.5, 0.2])
-    still = np.zeros(3)
-    result = step(held, still, np.array([TARGET[name] for name in (*symbols, "cash")]), still, CONSTRAINTS)
-    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.0, "CCC": 100.0}, 200.0, CONSTRAINTS)
-    assert trades.traded / trades.value == pytest.approx(float(result.turnover))
-    assert trades.cost / trades.value == pytest.approx(float(result.cost))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import torch
 
 from brain_assets.portfolio import differentiable
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, project, target_weights, trade_toward
-from brain_assets.portfolio.observations import ObservationBuilder, fit_observation_scaler
+from brain_assets.portfolio.dataset import ObservationBuilder, fit_observation_scaler
 from brain_assets.portfolio.training import traded_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 

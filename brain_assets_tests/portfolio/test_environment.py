@@ -1,17 +1,11 @@
-import warnings
-
 import numpy as np
 import pytest
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import VecMonitor
 
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder, fit_observation_scaler
+from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset, fit_observation_scaler
+from brain_assets.portfolio.training import VectorizedPortfolioEnv
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
-from brain_assets_tests.portfolio.toy_results import rollout
 
 CONSTRAINTS = PortfolioConstraints()
 
@@ -68,14 +62,6 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
     assert n_ended == 12 * (120 // 37)
 
 
-@pytest.mark.parametrize(("n_weeks", "expected"), [(80, 52), (52, 52), (10, 10)])
-def test_an_episode_is_a_year_of_weeks_or_all_there_are(n_weeks: int, expected: int) -> None:
-    env = make_env(toy_weeks(n_weeks, 6))
-    env.reset()
-    ends = [env.step(np.zeros((1, 7), dtype=np.float32))[2][0] for _ in range(expected)]
-    assert ends == [False] * (expected - 1) + [True]
-
-
 def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
     env = make_env(toy_weeks(60, 3), 64)
     starts = []
@@ -87,35 +73,3 @@ def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
     assert starts[:2] == starts[2:]
     assert starts[0] != starts[1]
     assert set(starts[0]) == set(range(9))  # 60 weeks have 9 starts of 52
-
-
-def test_sb3_can_wrap_and_evaluate_it_without_a_warning() -> None:
-    """SB3's own bookkeeping of an episode's reward agrees with ours."""
-
-    class Cash:
-        def predict(self, observations: np.ndarray, **_: object) -> tuple[np.ndarray, None]:
-            actions = np.full((len(observations), 4), -1.0, dtype=np.float32)
-            actions[:, -1] = 1.0
-            return actions, None
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        weeks = toy_weeks(52, 3)
-        mean, _ = evaluate_policy(Cash(), VecMonitor(make_env(weeks, 2)), n_eval_episodes=2)  # type: ignore[arg-type]
-    assert mean == pytest.approx(-100.0 * equal_weight_growth(weeks).sum(), abs=1e-3)  # cash earns nothing
-
-
-@pytest.mark.parametrize("rate", [1.0, 0.2])
-def test_the_environment_trades_as_the_runner_does_step_by_step(rate: float) -> None:
-    weeks = toy_weeks(52, 8, seed=4)
-    weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
-    actions = np.random.default_rng(1).normal(scale=0.1, size=(52, 1, 9)).astype(np.float32)
-    said = 10.0 * actions[:, 0].astype(np.float64)
-    said[:, -1] += np.log(0.02 / 0.98 * weeks.available.sum(axis=1))  # counted from the least cash
-    run = rollout(said, rate, weeks, CONSTRAINTS)
-    scaler = fit_observation_scaler(weeks)
-    env = VectorizedPortfolioEnv(weeks, scaler, 1, CONSTRAINTS, trading_rate=rate)
-    env.reset()
-    rewards = np.array([env.step(action)[1][0] for action in actions])
-    expected = 100.0 * (np.log1p(run.net_return) - equal_weight_growth(weeks))
-    np.testing.assert_array_equal(rewards, expected)

@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.strategy import (
-    break_even_cost,
-    gross_return,
-    run_equal_weight,
-    sharpe_ratio,
-)
+from brain_assets.portfolio.strategy import break_even_cost, gross_return, run_equal_weight, sharpe_ratio
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()

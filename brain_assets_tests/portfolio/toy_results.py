@@ -26,7 +26,7 @@ class Stored:
         return self.by_date[cutoff_date]
 
 
-NO_MODELS = {"lstm": Stored(), "patchtst": Stored()}
+NO_MODELS = {"lstm": Stored(), "patchtst": Stored(), "boosting": Stored()}
 """Of forecasters: all of their forecasts are momentum."""
 
 
