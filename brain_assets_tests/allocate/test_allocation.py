@@ -3,7 +3,7 @@
 import datetime
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -29,13 +29,12 @@ from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BUY_AND_HOLD, is_tenth
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.names import cutoff_of_year
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
-from brain_assets_tests.portfolio.toy_results import Stored
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO
+from brain_assets_tests.portfolio.toy_results import Stored, cheap_rules
 
 Sources = Mapping[str, SnapshotSource]
-FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo", "sac")
+FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo",)
 STRATEGIES = [name for name in strategies_of(POLICIES, (*FORECASTERS, "average")) if not is_tenth(name)]
 LISTED_LATE = np.datetime64("2020-08-03")
 """One symbol has no bar before: all of 2019, and half of 2020."""
@@ -43,6 +42,12 @@ LISTED_LATE = np.datetime64("2020-08-03")
 
 def week_of(text: str) -> CalendarWeek:
     return week_from(datetime.date.fromisoformat(text))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cheap() -> Iterator[None]:
+    with cheap_rules():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +67,9 @@ def sources(history: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstC
         for family, config in (("lstm", tiny_lstm), ("patchtst", tiny_patchtst))
     }
     forecasts = build_forecast_features(history, range(2016, 2020), made)
-    for family, config in (("ppo", PpoConfig(**TINY_PPO)), ("sac", SacConfig(**TINY_SAC))):
-        weeks = {date: training_weeks(bars, forecasts, family, date, config) for date in cutoffs}
-        made[family] = Stored(*(train_policy_snapshot(family, weeks[date], date, config, MADE_UP) for date in cutoffs))
+    config = PpoConfig(**TINY_PPO)
+    weeks = {date: training_weeks(bars, forecasts, "ppo", date, config) for date in cutoffs}
+    made["ppo"] = Stored(*(train_policy_snapshot("ppo", weeks[date], date, config, MADE_UP) for date in cutoffs))
     return made
 
 
@@ -238,9 +243,7 @@ def test_weeks_in_which_nobody_trades_are_refused(history: PricePanel, sources: 
     with pytest.raises(AllocationError, match="expected a week after the first bar, of 2016-01-04, got that of 2015"):
         until_decision(history, week_of("2015-06-01"))
     early = week_of("2018-06-04")
-    with pytest.raises(
-        AllocationError, match=r"got none of ppo, sac; materialize ppo_policy, sac_policy for 2019, and"
-    ):
+    with pytest.raises(AllocationError, match=r"got none of ppo; materialize ppo_policy for 2019, and"):
         decide_week(until_decision(history, early), early, [2018], sources, first_cutoff=cutoff_of_year(2019))
 
 
@@ -250,10 +253,10 @@ def test_old_models_are_refused_by_name_and_age(history: PricePanel, sources: So
     # from 2019-12-31 to Monday 2020-06-08: 31 + 29 + 31 + 30 + 31 + 8
     assert dict(targets.model_ages) == dict.fromkeys((*sources, "average"), 160)
     refuse_old_models(targets, 160)
-    old = {**sources, "sac": Stored(sources["sac"].by_date[cutoff_of_year(2018)])}  # type: ignore[attr-defined]
+    old = {**sources, "ppo": Stored(sources["ppo"].by_date[cutoff_of_year(2018)])}  # type: ignore[attr-defined]
     with pytest.raises(
         AllocationError,
-        match=r"at most 400 days before the week of 2020-06-08, got sac snapshot-2018-12-31 \(525 days\); materialize "
+        match=r"at most 400 days before the week of 2020-06-08, got ppo snapshot-2018-12-31 \(525 days\); materialize "
         r"those of 2019",
     ):
         refuse_old_models(decided(history, week, old), 400)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brain_assets_tests.backfills import Finished, brain_assets, write_config
+from brain_assets_tests.backfills import Finished, brain_assets
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_ui import serving
 
@@ -87,9 +87,6 @@ def test_what_is_too_old_is_refused_with_what_to_do(finished: Finished, tmp_path
         r"week that they reach, such as 2022-01-03 \(--date 2022-01-03, or date in the run configuration\)\.",
         refusal(data),
     )
-    limits = write_config(tmp_path / "w.yaml", {"ops": {"target_weights": {"config": {"max_model_age_days": 100}}}})
-    sentence = refusal(data, "--date", "2021-06-16", "--config", str(limits))
-    assert "at most 100 days before the week of 2021-06-14, got lstm snapshot-2020-12-31 (165 days), " in sentence
     assert not (data / "weights").exists()
     done = brain_assets(data, "allocate", "--date", "2022-01-03")  # the week that the first sentence names
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,6 @@
 import datetime
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,23 +24,22 @@ from brain_assets.portfolio.backtest import (
     growth,
     weights_verdict,
 )
-from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight, is_tenth
+from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, is_tenth
 from brain_assets.portfolio.dataset import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.strategy import Choose, follow
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.conftest import CONFIG
-from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored, cheap_rules
 
 WITHOUT_FORECASTS = set(BASELINES)
 
 
-@pytest.fixture(autouse=True)
-def cheap_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules that ask skfolio take most of the time, and have tests of their own: here they hold equal weights."""
-    for name in ("risk_parity", "min_variance"):
-        monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], rule=equal_weight))  # type: ignore[arg-type]
+@pytest.fixture(autouse=True, scope="module")
+def cheap() -> Iterator[None]:
+    with cheap_rules():
+        yield
 
 
 def rising_market(symbols: str, first: datetime.date, rise: str, end: datetime.date) -> PricePanel:
