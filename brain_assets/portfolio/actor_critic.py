@@ -1,7 +1,6 @@
 """What PPO and SAC share: how they are told to train, and how the network that they train acts.
 
-The network is `brain_assets.portfolio.networks`, what it sees `brain_assets.portfolio.dataset`. Actor and critics
-are one module, stored whole; acting uses the actor.
+Actor and critics are one module of `brain_assets.portfolio.networks`, stored whole; acting uses the actor.
 """
 
 from collections.abc import Mapping

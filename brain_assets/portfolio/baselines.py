@@ -5,15 +5,12 @@ trades only what they promise to pay for. A rule chooses as a policy does: from 
 the same trading rules.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -24,11 +21,9 @@ from brain_assets.errors import TableError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.strategy import Choose, follow
 from brain_assets.registry import AVERAGE
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.dataset import PolicyDataset
 
 
 @dataclass(frozen=True, eq=False)

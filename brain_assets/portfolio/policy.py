@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from brain_assets import registry
-from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
@@ -38,15 +38,12 @@ class PolicyProgress(NamedTuple):
     steps: int  # weeks lived through so far
     total_steps: int
     mean_episode_reward: float
-    """Mean sum of rewards (100 * log growth after costs, less that of equal weight before) over the last episodes that
-    ended, as many as run at once, exploration included; NaN while none has."""
+    """Mean sum of rewards (100 * log growth over that of equal weight) of the last episodes that ended; NaN: none."""
 
 
 OnProgress = Callable[[PolicyProgress], None]
-
 Act = Callable[[int, FloatArray], npt.NDArray[np.floating]]
-"""From the position of a week, and the weights held at the close before it, (n_assets + 1,), to logits of that shape,
-cash last."""
+"""From the position of a week, and the weights held at the close before it, (n_assets + 1,), to logits, cash last."""
 
 ForecasterName = Annotated[
     str, Field(min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts.")
@@ -155,8 +152,7 @@ class PolicyRunner:
             raise PolicyError(
                 f"{policy.name}: expected a trading rate in (0, 1], got {self._rate}; correct its trading_rate."
             )
-        self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)
-        """From which it decided each week; NaN: it has not."""
+        self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)  # NaN: not decided yet
 
     @classmethod
     def of(cls, snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
@@ -203,15 +199,12 @@ def followed_by(snapshot: ModelSnapshot) -> str:
 
 
 def run_policies(
-    snapshots: Sequence[ModelSnapshot],
-    choice: np.ndarray,
-    weeks: Sequence[PolicyDataset],
-    held: FloatArray | None = None,
+    snapshots: Sequence[ModelSnapshot], choice: IntArray, weeks: Sequence[PolicyDataset], held: FloatArray | None = None
 ) -> StrategyRun:
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
-    `weeks` are the same for each snapshot, with the forecasts that it follows. There is one at least.
-    Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; else as `PolicyRunner` does.
+    `weeks` are the same for each snapshot, with the forecasts that it follows. Raises `LookAheadError` if one begins on
+    or before the cut-off of its snapshot.
     """
     runners = []
     for position, (snapshot, seen) in enumerate(zip(snapshots, weeks, strict=True)):
@@ -221,8 +214,5 @@ def run_policies(
 
 
 def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset) -> FloatArray:
-    """Give the weights that a policy trades to on the last 52 of the weeks that it learned from, for checks only.
-
-    Starting from cash; (at most 52, n_assets + 1), cash last.
-    """
+    """Give the weights that a policy trades to, from cash on, in the last 52 of the weeks that it learned from."""
     return PolicyRunner.of(snapshot, weeks.select(slice(-52, None))).rollout().weights

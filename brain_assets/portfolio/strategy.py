@@ -1,19 +1,15 @@
 """A strategy in the market, week after week: how policies and baselines are backtested, all after the same costs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.dataset import PolicyDataset
 
 Choose = Callable[[int, FloatArray], FloatArray]
 """From the position of a week, and the weights held at the close before it, to the weights to trade to."""
@@ -77,8 +73,7 @@ def break_even_cost(gross_return: FloatArray, turnover: FloatArray, place: int) 
 
     Weekly returns before costs and turnover are (n_weeks, n_strategies). In basis points of every dollar traded,
     (n_strategies,): the difference of mean log returns over that of mean turnovers, as Bessembinder & Chan (1995) have
-    a return over its trades; a cost of c T is taken as log(1 - c T) = -c T, which is off by c T / 2 of itself. Below
-    zero: what loses before any cost. NaN where no more is traded than by the other.
+    a return over its trades. Below zero: what loses before any cost. NaN: no more is traded than by the other.
     """
     lead, traded = np.log1p(gross_return).mean(axis=0), turnover.mean(axis=0)
     more = traded - traded[place]

@@ -10,16 +10,13 @@ from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset, fit_observation_scaler
 from brain_assets.portfolio.direct import DirectConfig, Market
 from brain_assets.portfolio.policy import PolicyRunner
-from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
+from brain_assets.portfolio.strategy import run_equal_weight, run_strategy
 from brain_assets.portfolio.training import REWARD_SCALE, VectorizedPortfolioEnv
-from brain_assets_tests.portfolio.test_training import SHORT as SHORTS
-from brain_assets_tests.portfolio.test_training import TINY as TINIES
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 FAMILY = registry.get("direct")
 CONSTRAINTS = PortfolioConstraints()
 DEAR = PortfolioConstraints(cost_bps=80.0, max_weight=0.3)
-TINY, SHORT = TINIES["direct"], SHORTS["direct"]
 
 
 def ragged(n_weeks: int, n_assets: int) -> PolicyDataset:
@@ -34,21 +31,6 @@ def some_arrays(seed: int = 0) -> dict[str, np.ndarray]:
         "slopes": random.normal(size=N_MARKET_FEATURES).astype(np.float32),
         "persistence": np.array([0.4], dtype=np.float32),
     }
-
-
-def fit(
-    weeks: PolicyDataset, config: DirectConfig = TINY, rules: PortfolioConstraints = CONSTRAINTS
-) -> dict[str, np.ndarray]:
-    return {**FAMILY.fit(weeks, config, rules, lambda _: None, "cpu"), **fit_observation_scaler(weeks).arrays}
-
-
-def act(
-    arrays: dict[str, np.ndarray],
-    weeks: PolicyDataset,
-    config: DirectConfig = TINY,
-    rules: PortfolioConstraints = CONSTRAINTS,
-) -> StrategyRun:
-    return PolicyRunner(FAMILY, arrays, config, weeks, rules).rollout()
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.3])
@@ -104,16 +86,6 @@ def test_luck_is_measured_against_as_many_directions_as_there_are() -> None:
     assert direct.standard_errors(1, 0.95) == pytest.approx(1.96, abs=0.001)  # a normal's, both sides
     assert direct.standard_errors(2, 0.95) == pytest.approx((-2.0 * np.log(0.05)) ** 0.5)
     weeks = toy_weeks(60, 3)
-    assert Market(weeks, TINY, CONSTRAINTS).n_directions == N_MARKET_FEATURES + 1
+    assert Market(weeks, DirectConfig(), CONSTRAINTS).n_directions == N_MARKET_FEATURES + 1
     weeks.signals[:] = 0.0
-    assert Market(weeks, TINY, CONSTRAINTS).n_directions == 4
-
-
-def test_it_trades_less_where_trading_is_dear() -> None:
-    """A forecast that is worth 40 basis points a week is followed at 10 a dollar traded, at 200 it is not."""
-    weeks = toy_weeks(300, 20, seed=2, rank_correlation=0.2)
-    turnover = []
-    for cost_bps in (10.0, 200.0):
-        rules = PortfolioConstraints(cost_bps=cost_bps)
-        turnover.append(float(act(fit(weeks, SHORT, rules), weeks, SHORT, rules).turnover[1:].mean()))
-    assert turnover[0] > 3.0 * turnover[1]
+    assert Market(weeks, DirectConfig(), CONSTRAINTS).n_directions == 4

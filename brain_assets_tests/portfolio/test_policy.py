@@ -3,7 +3,6 @@
 import datetime
 import json
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -19,11 +18,11 @@ from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policies import degeneracy, train_policy_snapshot, training_weeks
-from brain_assets.portfolio.policy import Act, OnProgress, Policy, PolicyProgress, PolicyRunner, followed_by, weights_on
+from brain_assets.portfolio.policy import Act, PolicyProgress, PolicyRunner, followed_by, weights_on
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
-from brain_assets_tests.portfolio.toy_results import Stored, rollout
+from brain_assets_tests.portfolio.toy_results import Said, Stored, rollout
 from examples.momentum_policy import MomentumRank
 
 CUTOFF = datetime.date(2018, 12, 31)
@@ -64,26 +63,22 @@ def test_a_policy_that_learns_nothing_goes_the_same_road(panel, bars, forecasts,
     assert beats_equal_weight(result.table).words.startswith("momentum_rank ")
 
 
-class Odd(Policy):
-    """Gives what a test says."""
+class Odd(Said):
+    """Learns two numbers, and stays at equal weight."""
 
-    name, label, code_version, forecaster = "odd", "Odd", "1", "patchtst"
-    Config = ModelConfig
-    learned: ClassVar[dict[str, np.ndarray]] = {}
-    said: ClassVar[object] = None
+    name, label, forecaster = "odd", "Odd", "patchtst"
+    learned = np.array([1.0, 2.0], dtype=np.float32)
 
     def layout(self, config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
         return {"slope": (2,)}
 
-    def fit(
-        self, weeks: PolicyDataset, config: ModelConfig, rules: PortfolioConstraints, progress: OnProgress, device: str
-    ) -> Mapping[str, np.ndarray]:
+    def fit(self, weeks, config, rules, progress, device) -> Mapping[str, np.ndarray]:
         progress(PolicyProgress(1, 2, float("nan")))
         progress(PolicyProgress(2, 2, 0.5))
-        return self.learned
+        return {"slope": self.learned}
 
     def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
-        return lambda week, held: self.said  # type: ignore[return-value]
+        return lambda week, held: np.zeros(weeks.n_assets + 1)
 
 
 class FollowerConfig(ModelConfig):
@@ -92,39 +87,21 @@ class FollowerConfig(ModelConfig):
     forecaster: str = "lstm"
 
 
-class Follower(Odd):
+class Follower(Said):
     """Holds what its forecasts rank highest."""
 
-    name, label = "follower", "Follower"
-    Config = FollowerConfig
-
-    def layout(self, config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
-        return {}
-
-    def fit(self, *_: object) -> Mapping[str, np.ndarray]:
-        return {}
+    name, label, Config = "follower", "Follower", FollowerConfig
 
     def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
         highest = np.nan_to_num(weeks.forecast, nan=-1.0) == np.nanmax(weeks.forecast, axis=1, keepdims=True)
         return lambda week, held: np.append(5.0 * highest[week], 0.0)
 
 
-SLOPE = np.array([1.0, 2.0], dtype=np.float32)
-
-
 @pytest.mark.parametrize(
     ("said", "rate", "problem"),
     [
-        (
-            [0.0, 0.0, 0.0],
-            1.0,
-            r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\) in the week of",
-        ),
-        (
-            [0.0, np.nan, 0.0, 0.0],
-            1.0,
-            r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0",
-        ),
+        ([0.0, 0.0, 0.0], 1.0, r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\) in the week of"),
+        ([0.0, np.nan, 0.0, 0.0], 1.0, r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0"),
         ([0.0, 0.0, 0.0, -np.inf], 1.0, "logits that are numbers, or -inf for an asset, got .*"),
         ([0.0] * 4, 0.0, r"a trading rate in \(0, 1\], got 0.0; correct its"),
         ([0.0] * 4, float("nan"), r"a trading rate in \(0, 1\], got nan; correct its"),
@@ -136,16 +113,14 @@ def test_what_cannot_be_traded_is_one_sentence(said: object, rate: float, proble
 
 
 def test_arrays_are_checked_and_points_of_a_learning_curve_kept_where_they_have_a_reward(monkeypatch) -> None:
-    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE * np.float32(np.nan)})
-    with pytest.raises(TrainingError, match=r"^odd: expected fit to give finite numbers up to .* in slope"):
-        train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
-    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
-    monkeypatch.setattr(Odd, "said", np.zeros(4))
     seen: list[PolicyProgress] = []
     snapshot = train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP, seen.append)
     assert [point.steps for point in seen] == [1, 2]
     assert snapshot.metadata["training"]["curve"] == [{"steps": 2, "reward": 0.5}]
     assert degeneracy(snapshot.metadata["training"]) is not None  # equal weights every week
+    monkeypatch.setattr(Odd, "learned", Odd.learned * np.float32(np.nan))
+    with pytest.raises(TrainingError, match=r"^odd: expected fit to give finite numbers up to .* in slope"):
+        train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
 
 
 @pytest.mark.parametrize("column", ["realized", "lstm_source", "ridge"])

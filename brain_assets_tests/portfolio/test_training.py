@@ -7,17 +7,27 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import ConfigError
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset, fit_observation_scaler
+from brain_assets.portfolio import arithmetic, differentiable
+from brain_assets.portfolio.arithmetic import (
+    LOGIT_BOUND,
+    PortfolioConstraints,
+    all_cash,
+    project,
+    target_weights,
+    trade_toward,
+)
+from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset, fit_observation_scaler
 from brain_assets.portfolio.direct import DirectConfig
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.portfolio.training import VectorizedPortfolioEnv, traded_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()
@@ -165,3 +175,121 @@ def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: 
 def test_impossible_configs_are_refused_by_name(family: str, name: str, value: float, expected: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected .*{expected}"):
         TINY[family].replace(**{name: value})
+
+
+def make_env(weeks: PolicyDataset, n_envs: int = 1, episode_weeks: int = 52) -> VectorizedPortfolioEnv:
+    return VectorizedPortfolioEnv(
+        weeks, fit_observation_scaler(weeks), n_envs, CONSTRAINTS, episode_weeks=episode_weeks
+    )
+
+
+def equal_weight_growth(weeks: PolicyDataset) -> np.ndarray:
+    """Log growth of equal weight in each week, set right at the close before it, without costs."""
+    equal = arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
+    to_open, of_week = (np.log1p((equal * each).sum(axis=1)) for each in (weeks.pre_open_return, weeks.weekly_return))
+    return to_open + of_week
+
+
+def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
+    """120 steps of 12 episodes, with their ends: not a bit differs from one portfolio at a time."""
+    weeks = toy_weeks(90, 8, seed=4)
+    weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
+    env = make_env(weeks, 12, episode_weeks=37)
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), CONSTRAINTS, SIGNAL_SCALE)
+    env.seed(0)
+    seen = env.reset()
+    week, held = env.start.copy(), [arithmetic.all_cash(8)] * 12
+    for position in range(12):
+        np.testing.assert_array_equal(builder.build(int(week[position]), held[position]), seen[position])
+    random = np.random.default_rng(1)
+    n_ended, sums, equal = 0, np.zeros(12), equal_weight_growth(weeks)
+    for _ in range(120):
+        actions = random.normal(scale=random.choice([0.1, 0.5]), size=(12, 9)).astype(np.float32)
+        seen, rewards, done, infos = env.step(actions)
+        for i, at in enumerate(week):
+            logits = actions[i].astype(np.float64) * LOGIT_BOUND
+            logits[-1] += np.log(0.02 / 0.98 * max(weeks.available[at].sum(), 1))  # from the least cash
+            target = arithmetic.target_weights(logits, weeks.available[at], CONSTRAINTS)
+            found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], CONSTRAINTS)
+            held[i], week[i] = found.held_after, at + 1
+            assert rewards[i] == pytest.approx(100.0 * (np.log1p(found.net_return) - equal[at]), rel=1e-12, abs=1e-12)
+            sums[i] += rewards[i]
+            after = builder.build(min(at + 1, 89), held[i])
+            if done[i]:
+                np.testing.assert_array_equal(infos[i]["terminal_observation"], after)
+                assert infos[i]["TimeLimit.truncated"] is True
+                assert infos[i]["episode"] == {"r": sums[i], "l": 37}
+                week[i], held[i], sums[i] = env.start[i], arithmetic.all_cash(8), 0.0
+                after = builder.build(int(week[i]), held[i])
+                n_ended += 1
+            else:
+                assert infos[i] == {}
+            np.testing.assert_array_equal(seen[i], after)
+            assert env.observation_space.contains(seen[i])
+    assert n_ended == 12 * (120 // 37)
+
+
+def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
+    env = make_env(toy_weeks(60, 3), 64)
+    starts = []
+    for seed in (1, None, 1, None):
+        if seed is not None:
+            env.seed(seed)
+        env.reset()
+        starts.append(env.start.tolist())
+    assert starts[:2] == starts[2:]
+    assert starts[0] != starts[1]
+    assert set(starts[0]) == set(range(9))  # 60 weeks have 9 starts of 52
+
+
+def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(0)
+    scores = torch.from_numpy(random.normal(0.0, std, (n_rows, n_assets + 1)).astype(np.float32))
+    return scores, torch.from_numpy(random.random((n_rows, n_assets)) > 0.2)
+
+
+def test_weights_are_those_that_the_market_trades_to_to_the_bit() -> None:
+    random = np.random.default_rng(0)
+    weights, available = random.dirichlet(np.full(9, 0.4), size=50), random.random((50, 8)) > 0.2
+    found = differentiable.project(torch.from_numpy(weights), torch.from_numpy(available), CONSTRAINTS).numpy()
+    np.testing.assert_array_equal(found, project(weights, available, CONSTRAINTS))
+    assert {0.0, 0.2} <= set(found.ravel())
+
+
+def test_weights_have_the_derivatives_of_finite_differences() -> None:
+    """At scores of which some weights are at the cap, some at 0 because unavailable, and cash is at its floor."""
+    scores, available = random_scores(40, 6, 1.5)
+    worth = torch.from_numpy(np.random.default_rng(1).normal(size=7).astype(np.float32))
+    scores.requires_grad_()
+    (differentiable.target_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
+    base = scores.detach().numpy().astype(np.float64)
+    n_capped = (target_weights(base, available.numpy(), CONSTRAINTS)[:, :-1] == CONSTRAINTS.max_weight).sum()
+    assert 20 < n_capped < 200
+    wanted = np.empty(base.shape)
+    for column in range(7):
+        moved = []
+        for step in (1e-6, -1e-6):
+            changed = base.copy()
+            changed[:, column] += step
+            moved.append(target_weights(changed, available.numpy(), CONSTRAINTS) @ worth.numpy().astype(np.float64))
+        wanted[:, column] = (moved[0] - moved[1]) / 2e-6
+    assert scores.grad is not None
+    np.testing.assert_allclose(scores.grad.numpy(), wanted, atol=1e-4)
+
+
+def test_what_the_critics_of_sac_see_is_what_is_traded_with_its_derivative() -> None:
+    weeks = toy_weeks(30, 5)
+    weeks.available[::3, 1] = False
+    random, rate = np.random.default_rng(2), 0.3
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), CONSTRAINTS, 0.3)
+    held = random.dirichlet(np.ones(6), 30)
+    held[0] = all_cash(5)
+    target = target_weights(random.normal(size=(30, 6)), weeks.available, CONSTRAINTS)
+    seen = torch.from_numpy(builder.build(np.arange(30), held))
+    asked = torch.from_numpy(target.astype(np.float32)).requires_grad_()
+    traded = traded_weights(asked, seen, torch.from_numpy(weeks.available), rate, CONSTRAINTS)
+    expected = trade_toward(held, target, weeks.available, rate, CONSTRAINTS)
+    np.testing.assert_allclose(traded.detach().numpy(), expected, atol=1e-6)
+    traded[:, 0].sum().backward()
+    assert asked.grad is not None
+    np.testing.assert_allclose(asked.grad.numpy(), np.tile([rate, 0, 0, 0, 0, 0], (30, 1)))

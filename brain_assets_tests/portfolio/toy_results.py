@@ -36,7 +36,7 @@ NO_MODELS = {"lstm": Stored(), "patchtst": Stored(), "boosting": Stored()}
 
 @contextmanager
 def cheap_rules() -> Iterator[None]:
-    """Rules that ask skfolio or cvxpy take most of the time, and have tests of their own: here they are equal weight."""
+    """Rules that ask skfolio or cvxpy take most time, and have tests of their own: here all are equal weight."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("risk_parity", "min_variance"):
             patch.setitem(baselines.BASELINES, name, replace(baselines.BASELINES[name], rule=baselines.equal_weight))
@@ -50,7 +50,7 @@ class Said(Policy):
     name, label, code_version, forecaster = "said", "Said", "1", "lstm"
     Config = ModelConfig
 
-    def __init__(self, said: object, rate: float = 1.0) -> None:
+    def __init__(self, said: object = 0.0, rate: float = 1.0) -> None:
         self.said, self.rate = said, rate
 
     def fit(self, *_: object) -> Mapping[str, np.ndarray]:
