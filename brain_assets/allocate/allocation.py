@@ -73,11 +73,7 @@ def data_age(last_session: datetime.date, week: CalendarWeek) -> int:
 
 
 def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = 0) -> PricePanel:
-    """Cut a panel at the decision time of a week.
-
-    Raises `AllocationError` if the week is too short to be one, or more than `max_data_age` sessions before it have no
-    bar.
-    """
+    """Cut a panel at the decision time of a week; raises `AllocationError` if that is none, or too old."""
     if not week.is_long_enough:
         raise AllocationError(
             f"target_weights: expected a week of at least {MIN_WEEK_SESSIONS} sessions, got that of {week.start} with "

@@ -111,10 +111,7 @@ class Trades(NamedTuple):
 
 
 def read_holdings(path: Path) -> dict[str, float]:
-    """Read a file of holdings, symbol and shares, written as those of the market may be; a symbol has one row.
-
-    Raises `TableError` or `AllocationError` naming the file, the line and what is wrong with it.
-    """
+    """Read a file of holdings, symbol and shares, written as those of the market may be; an error names the line."""
     sheet = open_sheet(path, str(path))
     if sheet.header.names != ("symbol", "shares"):
         got = "others" if sheet.header.names else "nothing"  # not which: who knows what file it is

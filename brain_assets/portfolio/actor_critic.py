@@ -1,7 +1,4 @@
-"""What PPO and SAC share: how they are told to train, and how the network that they train acts.
-
-Actor and critics are one module of `brain_assets.portfolio.networks`, stored whole; acting uses the actor.
-"""
+"""What PPO and SAC share: how they are told to train, and how the network that they train, stored whole, acts."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar

@@ -26,10 +26,7 @@ MAX_NEWTON_STEPS = 200  # it needs 2 to 5; more is the bisection that guards it,
 
 
 class PortfolioConstraints(ModelConfig):
-    """What a portfolio may hold, and what a trade costs.
-
-    Long only, fully invested (cash included), and never in an asset that is not available.
-    """
+    """What a portfolio may hold (long only, fully invested with its cash), and what a trade costs."""
 
     min_cash: float = Field(
         0.02,

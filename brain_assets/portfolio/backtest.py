@@ -158,10 +158,7 @@ def _with_seeds(
 
 
 def _seed_snapshots(main: _Traders, source: SnapshotSource, number: int) -> list[ModelSnapshot] | None:
-    """Give the trainings with the seed of a number, one beside each policy; one that trades no week stands for itself.
-
-    None if one that trades is absent, unreadable, or was trained on other data or with another configuration.
-    """
+    """Give the trainings with the seed of a number beside each policy that trades; None: not each has one like it."""
     here = source.list_candidates([snapshot.cutoff_date for snapshot in main.snapshots])
     found = list(main.snapshots)
     for position in set(main.choice.tolist()):

@@ -18,10 +18,7 @@ def policy_options(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) -> tuple[Config, PortfolioConstraints]:
-    """Undo `policy_options`, believing nothing.
-
-    Raises `ConfigError` if a part or a key is missing or unknown, or a value is not what its class takes.
-    """
+    """Undo `policy_options`, believing nothing; raises `ConfigError`."""
     require(set(options) == {"training", "rules"}, "keys", "training and rules", sorted(map(str, options)))
     for name, part in options.items():
         require(isinstance(part, Mapping), name, "an object", part)
@@ -38,9 +35,6 @@ def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:
 def stands_beside(
     policy: Mapping[str, Any], options: Mapping[str, Any], number: int, fingerprint: Mapping[str, Any]
 ) -> bool:
-    """Tell whether a training is that of a policy with the seed of a number, from the fingerprints of both.
-
-    `policy` is that of the policy, `options` what `policy_options` gives for it.
-    """
+    """Tell whether a fingerprint is that of a policy with the seed of a number, from its own and `policy_options`."""
     expected = {**policy, "config": hash_json(with_seed(options, number))}
     return all(fingerprint[part] == expected[part] for part in ("code", "config", "data"))

@@ -164,10 +164,7 @@ def varied_in_training(scaler: Scaler) -> BoolArray:
 
 
 def market_observations(weeks: PolicyDataset, scaler: Scaler, signal_scale: float) -> Float32Array:
-    """Give the part of the observations that does not depend on the portfolio, (n_weeks, n_assets, 10).
-
-    A row depends on that week's decision-time values alone. `signal_scale` is the standard deviation of the signals.
-    """
+    """Give what depends on no portfolio, (n_weeks, n_assets, 10); a row on that week's decision-time values alone."""
     scaled = (_unscaled_features(weeks) - scaler.mean) / scaler.scale
     scaled[..., ~varied_in_training(scaler)] = 0.0
     clipped = np.nan_to_num(scaled.clip(-CLIP, CLIP))

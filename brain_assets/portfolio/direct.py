@@ -144,10 +144,7 @@ class Market:
         self.n_firsts = len(weeks) - self._block_weeks + 1  # weeks in which a block may begin: the first so many
 
     def pass_through(self, first: IntArray, slopes: Tensor, persistence: Tensor) -> Tensor:
-        """Trade through blocks that begin in some weeks, [B], with what is `held` there, and bring that up to date.
-
-        Gives log growth after costs, less that of equal weight; [B, W].
-        """
+        """Trade through blocks from some weeks on, [B], and `held` with them; [B, W]: log growth over equal weight."""
         import torch
 
         said = self._seen @ slopes  # [T, A]
@@ -178,10 +175,7 @@ def standard_errors(n_directions: int, confidence: float) -> float:
 
 
 def logits(said: Tensor, persistence: Tensor, held: Tensor, available: Tensor) -> Tensor:
-    """Give logits from what the features say, [..., A], and what is held, [..., A + 1]; cash last.
-
-    A weight held counts by its logarithm, over equal weight, so that it means the same whatever the number of assets.
-    """
+    """Give logits from what the features say, [..., A], and the logarithm of what is held over equal weight."""
     import torch
 
     equal = 1.0 / available.sum(dim=-1, keepdim=True).clamp(min=1)  # [..., 1]

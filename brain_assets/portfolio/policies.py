@@ -49,10 +49,7 @@ def policy_fingerprint(family: str, weeks: PolicyDataset, config: ModelConfig, d
 def training_weeks(
     bars: WeeklyPanel, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date, config: ModelConfig
 ) -> PolicyDataset:
-    """Give the weeks that a policy may learn from: those that end by its cut-off, and in which a symbol is available.
-
-    Raises `TrainingError` if there is none, `TableError` if there are no forecasts of whom it follows.
-    """
+    """Give the weeks that a policy may learn from: those that end by its cut-off, and have an available symbol."""
     bars, policy = bars.until(cutoff_date), registry.get(family)
     weeks = dataset.market_weeks(bars, dataset.forecast_matrix(bars, forecasts, policy.follows(config)))
     usable = np.flatnonzero(weeks.available.any(axis=1))
@@ -73,10 +70,7 @@ def train_policy_snapshot(
     on_progress: OnProgress = lambda _: None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a policy on weeks from `training_weeks`.
-
-    Raises `TrainingError` if it gives other arrays than the family says, `PolicyError` if its logits are none.
-    """
+    """Train a policy on `training_weeks`; raises `TrainingError` for other arrays, `PolicyError` for other logits."""
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []
 

@@ -1,7 +1,4 @@
-"""PPO: a policy by proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
-
-Training is that of stable-baselines3, in `brain_assets.portfolio.training`; see `ActorCritic` for how it acts.
-"""
+"""PPO: a policy by proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self

@@ -1,7 +1,4 @@
-"""SAC: a policy by soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905).
-
-Training is that of stable-baselines3, in `brain_assets.portfolio.training`; see `ActorCritic` for how it acts.
-"""
+"""SAC: a policy by soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
 import math
 from collections.abc import Mapping

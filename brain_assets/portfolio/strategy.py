@@ -12,7 +12,7 @@ from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, Portf
 from brain_assets.portfolio.dataset import PolicyDataset
 
 Choose = Callable[[int, FloatArray], FloatArray]
-"""From the position of a week, and the weights held at the close before it, to the weights to trade to."""
+"""From the position of a week, and the weights held at the close before it, to those to trade to: at decision time."""
 
 
 class StrategyRun(NamedTuple):
@@ -33,10 +33,7 @@ class StrategyRun(NamedTuple):
 def run_strategy(
     weeks: PolicyDataset, rules: PortfolioConstraints, choose: Choose, held: FloatArray | None = None
 ) -> StrategyRun:
-    """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash.
-
-    What `choose` gives must follow from nothing of `weeks` that is known after the decision time.
-    """
+    """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash."""
     n_weeks = len(weeks)
     weights = np.empty((n_weeks, weeks.n_assets + 1))
     net_return, turnover, cost = np.empty(n_weeks), np.empty(n_weeks), np.empty(n_weeks)
@@ -81,10 +78,7 @@ def break_even_cost(gross_return: FloatArray, turnover: FloatArray, place: int) 
 
 
 def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
-    """Give weekly mean over sample standard deviation, times the root of 52, risk-free rate 0 (Sharpe 1994).
-
-    From (n_weeks, ...) to (...); NaN where returns do not differ from week to week.
-    """
+    """Give weekly mean over sample deviation, times the root of 52 (Sharpe 1994); (n_weeks, ...) to (...)."""
     deviation = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
     moves = deviation > 1e-12  # below is what rounding leaves of equal returns
     ratio = net_returns.mean(axis=0) / np.where(moves, deviation, np.nan) * math.sqrt(WEEKS_PER_YEAR)

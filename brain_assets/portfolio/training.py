@@ -181,10 +181,7 @@ def learn(
     progress: OnProgress,
     device: str,
 ) -> dict[str, Float32Array]:
-    """Let an algorithm, `ppo` or `sac`, learn from weeks that have all gone by, and give the weights of its network.
-
-    Nothing after `weeks` reaches the scaler or the weights.
-    """
+    """Let an algorithm, `ppo` or `sac`, learn from weeks that have all gone by, and give the weights of its network."""
     scaler = dataset.fit_observation_scaler(weeks)
     with repeatable(config.seed, device), keep_freed_memory():
         options = {name: getattr(config, name) for name in ("episode_weeks", "signal_scale", "trading_rate")}
