@@ -70,7 +70,7 @@ def main() -> None:
         f"{report.backtest_seconds():.2f} s",
         "",
         "",
-        "3 s",
+        "",
     )
     drawn = report.report_cost()
     add("report of ten years; its size", f"{drawn.seconds:.1f} s; {drawn.mebibytes:.1f} MiB", "", "", "20 s; 5 MB")

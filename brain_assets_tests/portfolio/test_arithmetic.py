@@ -126,15 +126,6 @@ def test_whatever_is_held_the_rules_are_kept_and_a_row_does_not_depend_on_the_ot
     np.testing.assert_allclose(traded[0], started)
 
 
-def test_two_runs_in_a_row_are_one() -> None:
-    weeks = toy_weeks(30, 5)
-    whole = run_equal_weight(weeks, CONSTRAINTS)
-    first = run_equal_weight(weeks.select(slice(0, 12)), CONSTRAINTS)
-    second = run_equal_weight(weeks.select(slice(12, None)), CONSTRAINTS, held=first.held)
-    np.testing.assert_array_equal(whole.net_return, np.concatenate([first.net_return, second.net_return]))
-    np.testing.assert_array_equal(whole.held, second.held)
-
-
 def test_growth_and_sharpe_ratio_by_hand() -> None:
     run = run_equal_weight(toy_weeks(52, 5), CONSTRAINTS)
     assert run.cagr == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)

@@ -112,16 +112,6 @@ def test_top_thirds_by_what_was_known_of_the_past_by_hand(weeks: PolicyDataset) 
     np.testing.assert_allclose(chosen("reversal_top", seen, 1), [0, 0, 0.49, 0.49, 0, 0, 0.02])
 
 
-def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> None:
-    weeks = toy_weeks(8, 6)
-    free = PortfolioConstraints(min_cash=0.0, max_weight=1.0, cost_bps=10.0)
-    run = run_strategy(weeks, free, STRATEGIES["buy_and_hold"].rule(known(weeks), free))
-    assert run.turnover[0] == pytest.approx(1.0)
-    np.testing.assert_allclose(run.turnover[1:], 0.0, atol=1e-12)
-    grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.pre_open_return[1:], axis=0)
-    assert np.prod(1 + run.net_return) == pytest.approx(0.999 * grown.mean())
-
-
 def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_variances(weeks: PolicyDataset) -> None:
     """With a diagonal covariance the weights are proportional to 1 / variance; the columns are made orthogonal."""
     columns = np.linalg.qr(np.random.default_rng(1).normal(size=(PAST_WEEKS, 7)))[0][:, 1:]

@@ -12,7 +12,7 @@ from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
+from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, market_weeks
 from brain_assets.portfolio.policies import (
     degeneracy,
     policy_diagnostics,
@@ -36,13 +36,6 @@ def weeks_of(family: str, bars: WeeklyPanel, forecasts: pd.DataFrame) -> PolicyD
 
 def train(family: str, weeks: PolicyDataset) -> ModelSnapshot:
     return train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family], MADE_UP)
-
-
-def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyPanel, forecasts: pd.DataFrame) -> None:
-    shuffled = forecasts.sample(frac=1, random_state=0)
-    np.testing.assert_array_equal(forecast_matrix(bars, shuffled, "lstm"), bars.momentum)
-    without = forecasts[forecasts["symbol"] != bars.symbols[1]]
-    assert np.isnan(forecast_matrix(bars, without, "lstm")[:, 1]).all()
 
 
 def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePanel) -> None:
