@@ -6,7 +6,7 @@ lines, and a row's result does not depend on what else is in the batch.
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from pydantic import Field
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BASIS_POINT = 1e-4
 WEEKS_PER_YEAR = 52
@@ -176,3 +179,30 @@ def step(
     held_after /= growth_of_week[..., None]
     net_return = growth_to_open * (1.0 - cost) * growth_of_week - 1.0
     return StepResult(net_return, held_after, turnover, cost)
+
+
+def differentiable_weights(logits: "Tensor", available: "Tensor", rules: PortfolioConstraints) -> "Tensor":
+    """Turn logits, [B, A + 1], into weights as `target_weights` does, with their derivative."""
+    import torch
+
+    of_assets = logits[:, :-1].masked_fill(~available, -torch.inf)
+    softmax = torch.softmax(torch.cat([of_assets, logits[:, -1:]], dim=1), dim=1)
+    return differentiable_projection(softmax, available, rules)
+
+
+def differentiable_projection(weights: "Tensor", available: "Tensor", rules: PortfolioConstraints) -> "Tensor":
+    """Project weights, [B, A + 1], as `project` does to the bit, with the derivative; of the type of what is given.
+
+    A weight is v - tau between its bounds, and constant at them; tau keeps the sum at 1, so that its derivative is the
+    mean of those between.
+    """
+    import torch
+
+    exact = project(weights.detach().cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
+    between = exact > 0.0
+    between[:, :-1] &= exact[:, :-1] < rules.max_weight
+    between[:, -1] = exact[:, -1] > rules.min_cash
+    moves = torch.from_numpy(between).to(weights.device)
+    change = (weights - weights.detach()) * moves  # 0, but its derivative is not
+    shift = change.sum(dim=1, keepdim=True) / moves.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.from_numpy(exact).to(weights) + change - moves * shift

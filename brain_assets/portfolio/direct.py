@@ -23,7 +23,6 @@ from brain_assets.device import repeatable
 from brain_assets.portfolio import arithmetic, dataset, policy
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset
-from brain_assets.portfolio.differentiable import project, target_weights
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.scaler import Scaler
@@ -147,16 +146,19 @@ class Market:
         """Trade through blocks from some weeks on, [B], and `held` with them; [B, W]: log growth over equal weight."""
         import torch
 
+        rate, rules = self._rate, self._rules
         said = self._seen @ slopes  # [T, A]
         week = torch.from_numpy(first)  # [B]
         held = self.held[week]  # [B, A + 1]
         advantage = []
         for _ in range(self._block_weeks):
             available, (pre_open_return, weekly_return) = self._available[week], self._returns[:, week]
-            target = target_weights(logits(said[week], persistence, held, available), available, self._rules)
-            if self._rate < 1.0:  # as `brain_assets.portfolio.arithmetic.trade_toward`
-                target = project((1.0 - self._rate) * held + self._rate * target, available, self._rules)
-            log_growth, held = step(held, pre_open_return, target, weekly_return, self._rules)
+            said_now = logits(said[week], persistence, held, available)
+            target = arithmetic.differentiable_weights(said_now, available, rules)
+            if rate < 1.0:  # as `brain_assets.portfolio.arithmetic.trade_toward`
+                way = (1.0 - rate) * held + rate * target
+                target = arithmetic.differentiable_projection(way, available, rules)
+            log_growth, held = step(held, pre_open_return, target, weekly_return, rules)
             advantage.append(log_growth - self._equal[week])
             week = week + 1
             goes_on = week < len(self.held)

@@ -38,7 +38,6 @@ from brain_assets.portfolio import arithmetic, dataset
 from brain_assets.portfolio.actor_critic import ActorCriticConfig
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.differentiable import target_weights
 from brain_assets.portfolio.networks import PpoNetwork, SacNetwork, by_asset, by_kind, with_least_cash
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress
 from brain_assets.portfolio.ppo import PpoConfig
@@ -354,7 +353,7 @@ class _Critics(BaseModel):
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, dataset.AVAILABLE] > 0.5  # [B, A]
         logits = with_least_cash(actions * self._config.score_limit, available)  # [B, A + 1]
-        target = target_weights(logits, available, self._rules)  # [B, A + 1]
+        target = arithmetic.differentiable_weights(logits, available, self._rules)  # [B, A + 1]
         weights = traded_weights(target, obs, available, self._config.trading_rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)

@@ -10,13 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.allocate.allocation import (
-    WeekTargets,
-    decide_week,
-    refuse_old_models,
-    strategies_of,
-    until_decision,
-)
+from brain_assets.allocate.allocation import WeekTargets, decide_week, refuse_old_models, strategies_of, until_decision
 from brain_assets.errors import AllocationError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig

@@ -141,10 +141,7 @@ def test_what_is_no_policy_of_the_family_is_refused(snapshots) -> None:
     training = {**ppo.metadata["training"], "saturation": "high"}
     wide = {**sac.config, "training": {**sac.config["training"], "hidden": 9}}
     for wrong, problem in (
-        (
-            replace(ppo, metadata={**told, "uninformative_features": ["moon"]}),
-            r"metadata.json: .*\[0\] to be one of",
-        ),
+        (replace(ppo, metadata={**told, "uninformative_features": ["moon"]}), r"metadata.json: .*\[0\] to be one of"),
         (replace(ppo, metadata={**told, "training": training}), "metadata.json: .*training.saturation to be a finite"),
         (replace(sac, arrays=ppo.arrays), "model.safetensors: expected no arrays but "),
         (replace(sac, config=ppo.config), "config.json: SacConfig: expected keys among"),

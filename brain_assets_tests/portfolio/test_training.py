@@ -12,7 +12,7 @@ import torch
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import ConfigError
-from brain_assets.portfolio import arithmetic, differentiable
+from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import (
     LOGIT_BOUND,
     PortfolioConstraints,
@@ -251,7 +251,9 @@ def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor,
 def test_weights_are_those_that_the_market_trades_to_to_the_bit() -> None:
     random = np.random.default_rng(0)
     weights, available = random.dirichlet(np.full(9, 0.4), size=50), random.random((50, 8)) > 0.2
-    found = differentiable.project(torch.from_numpy(weights), torch.from_numpy(available), CONSTRAINTS).numpy()
+    found = arithmetic.differentiable_projection(
+        torch.from_numpy(weights), torch.from_numpy(available), CONSTRAINTS
+    ).numpy()
     np.testing.assert_array_equal(found, project(weights, available, CONSTRAINTS))
     assert {0.0, 0.2} <= set(found.ravel())
 
@@ -261,7 +263,7 @@ def test_weights_have_the_derivatives_of_finite_differences() -> None:
     scores, available = random_scores(40, 6, 1.5)
     worth = torch.from_numpy(np.random.default_rng(1).normal(size=7).astype(np.float32))
     scores.requires_grad_()
-    (differentiable.target_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
+    (arithmetic.differentiable_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
     base = scores.detach().numpy().astype(np.float64)
     n_capped = (target_weights(base, available.numpy(), CONSTRAINTS)[:, :-1] == CONSTRAINTS.max_weight).sum()
     assert 20 < n_capped < 200
