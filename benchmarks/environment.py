@@ -6,14 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brain_assets.market.signals import SIGNALS
+from benchmarks.policies import made_up_weeks
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.dataset import fit_observation_scaler
+from brain_assets.portfolio.training import VectorizedPortfolioEnv
 
 N_ENVS, N_ASSETS, N_WEEKS = 256, 20, 300
-REACH_STEPS, REACH_RATIO = 500_000.0, 15.0
 
 
 class EnvironmentSpeed(NamedTuple):
@@ -28,24 +26,8 @@ class EnvironmentSpeed(NamedTuple):
         return min(self.vectorized, self.vectorized_actions) / self.single
 
 
-def random_weeks(seed: int = 0) -> PolicyDataset:
-    random = np.random.default_rng(seed)
-    shape = (N_WEEKS, N_ASSETS)
-    return PolicyDataset(
-        week_start=np.datetime64("2016-01-04", "D") + 7 * np.arange(N_WEEKS),
-        symbols=tuple(f"S{i:02d}" for i in range(N_ASSETS)),
-        forecast=random.normal(0.0, 0.003, shape),
-        momentum=random.normal(0.0, 0.05, shape),
-        volatility=random.uniform(0.01, 0.03, shape),
-        signals=random.normal(size=(*shape, len(SIGNALS))),
-        available=random.random(shape) > 0.05,
-        pre_open_return=random.normal(0.0, 0.01, shape),
-        weekly_return=random.normal(0.0, 0.04, shape),
-    )
-
-
 def measure(repeats: int = 7, n_steps: int = 400) -> EnvironmentSpeed:
-    weeks = random_weeks()
+    weeks = made_up_weeks(N_WEEKS, N_ASSETS)
     scaler = fit_observation_scaler(weeks)
     random = np.random.default_rng(1)
     actions = random.normal(size=(64, N_ENVS, N_ASSETS + 1)).astype(np.float32)
@@ -71,16 +53,3 @@ def measure(repeats: int = 7, n_steps: int = 400) -> EnvironmentSpeed:
 
     rounds = [(time_vectorized(scores), time_vectorized(actions), time_single(scores)) for _ in range(repeats)]
     return EnvironmentSpeed(*(statistics.median(column) for column in zip(*rounds, strict=True)))
-
-
-def main() -> None:
-    speed = measure()
-    print(f"environment steps a second, {N_ENVS} episodes x {N_ASSETS} assets, exact projection, one thread")
-    print(f"  vectorized, scores ~ N(0, 1)   {speed.vectorized:12,.0f}   reach >= {REACH_STEPS:,.0f}")
-    print(f"  vectorized, actions ~ N(0, 1)  {speed.vectorized_actions:12,.0f}   reach >= {REACH_STEPS:,.0f}")
-    print(f"  a single environment           {speed.single:12,.0f}")
-    print(f"  ratio (the slower vectorized)  {speed.ratio:12.1f}   reach >= {REACH_RATIO:.0f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -21,7 +21,6 @@ N_HEADLINES = 600
 PLAIN_EVERY = 12
 """The plain loop reads every twelfth headline: its speed is the same, and the benchmark shorter."""
 REPEATS = 3
-REACH = 3.0
 
 
 def headlines(seed: int = 0) -> list[str]:
@@ -66,15 +65,3 @@ def measure() -> tuple[float, float]:
             plain_speed.append(len(some) / (time.perf_counter() - started))
         np.testing.assert_allclose(ours_result[::PLAIN_EVERY], plain_result, rtol=0, atol=1e-6)
     return statistics.median(ours_speed), statistics.median(plain_speed)
-
-
-def main() -> None:
-    ours, plain = measure()
-    print(f"headlines a second, {torch.get_num_threads()} threads, a BERT of FinBERT's size with random weights")
-    print(f"  ours, {N_HEADLINES} at once  {ours:6.1f}   reach >= {REACH:.0f}x")
-    print(f"  one at a time    {plain:6.1f}")
-    print(f"  ratio            {ours / plain:6.1f}x")
-
-
-if __name__ == "__main__":
-    main()

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -259,13 +259,6 @@ class _Made:
         return self._frame[inside].reset_index(drop=True)
 
 
-class _NoModel:
-    """A forecaster without a snapshot: its forecasts are momentum."""
-
-    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
-        return []
-
-
 def _prepare() -> dict[str, int]:
     """Write models of the year before, hardly trained, and forecasts of every year, which are momentum under a name."""
     from dataclasses import replace
@@ -279,6 +272,7 @@ def _prepare() -> dict[str, int]:
     from brain_assets.market.weekly import WeeklyPanel
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
+    from brain_assets_tests.portfolio.toy_results import Stored
 
     project = _open()
     market, years, definitions = project.market, project.years, project.definitions
@@ -296,7 +290,7 @@ def _prepare() -> dict[str, int]:
         snapshots[family].write_snapshot(train_snapshot(family, few, cutoff_date, config, note))
     for year in years.existing():
         forecasts = build_forecast_features(
-            panel, years.calendar_years(year), dict.fromkeys(families.forecasters, _NoModel())
+            panel, years.calendar_years(year), dict.fromkeys(families.forecasters, Stored())
         )
         if year == LAST_YEAR:  # so that the rules that follow forecasts trade, too
             for family in families.forecasters:
@@ -315,7 +309,7 @@ def _prepare_seeds() -> dict[str, int]:
     """Write the policies of the year before again, under fingerprints of other seeds: it costs the same to run them."""
     from dataclasses import asdict, replace
 
-    from brain_assets.portfolio.seeds import with_seed
+    from brain_assets.portfolio.constraints import with_seed
     from brain_assets.store.fingerprint import Fingerprint, hash_json
     from brain_assets.store.names import cutoff_of_year
 

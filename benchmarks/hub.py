@@ -105,8 +105,7 @@ def train() -> "tuple[ModelSnapshot, float]":
     panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2020, 1, 1)))
     snapshots = []
     seconds = median_seconds(
-        REPEATS,
-        lambda: snapshots.append(train_snapshot(FAMILY, panel, CUTOFF, LstmConfig(), MarketNote.of(market))),
+        REPEATS, lambda: snapshots.append(train_snapshot(FAMILY, panel, CUTOFF, LstmConfig(), MarketNote.of(market)))
     )
     return snapshots[0], seconds
 

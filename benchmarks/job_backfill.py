@@ -38,11 +38,6 @@ class Overhead(NamedTuple):
     before_first: float
     """From the launch until the first run begins: the daemon looks for backfills every now and then."""
 
-    @property
-    def a_run(self) -> float:
-        """Seconds that are no step, a run."""
-        return (self.wall - self.steps) / len(YEARS)
-
 
 def measure() -> Overhead:
     """Run the backfill in a folder of its own."""
@@ -103,15 +98,3 @@ def _ask(url: str, query: str, **variables: Any) -> Any:
             return json.load(answer)["data"]
     except (urllib.error.URLError, ConnectionError):
         return None
-
-
-def main() -> None:
-    found = measure()
-    print(
-        f"six runs: {found.wall:.1f} s, of which steps {found.steps:.1f} s, before the first run "
-        f"{found.before_first:.1f} s: {found.a_run:.1f} s a run, reach 6 s"
-    )
-
-
-if __name__ == "__main__":
-    main()

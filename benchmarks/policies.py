@@ -1,6 +1,5 @@
-"""What policies cost and earn: seconds of a training, or a walk-forward over `sample` 1994-2003.
+"""What policies cost and earn: seconds of a training for `make bench`, and a walk-forward over `sample` 1994-2003.
 
-``python -m benchmarks.policies`` trains each family once on made-up weeks.
 ``python -m benchmarks.policies /tmp/forecasts.parquet --families ppo,sac --seeds 3 --set trading_rate=0.2`` trains the
 policies of 1993 to 2002, each with some seeds, and trades the year after each: defaults are chosen on no other years.
 The forecasts (LSTM and PatchTST, momentum before 1994) are made where the file is absent.
@@ -28,16 +27,14 @@ from brain_assets.market.signals import SIGNALS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.dataset import PolicyDataset, fit_observation_scaler, forecast_matrix, market_weeks
 from brain_assets.portfolio.policies import training_weeks
 from brain_assets.portfolio.policy import PolicyRunner
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets_tests.portfolio.toy_results import Stored
 
 N_WEEKS, N_ASSETS = 520, 20
-REACH_SECONDS = 60.0
 FIRST_YEAR, TRADED_YEARS = 1990, range(1994, 2004)
 
 
@@ -70,20 +67,6 @@ def measure() -> Mapping[str, float]:
     return seconds
 
 
-class _Trained:
-    """Forecasters of one family in memory, one a year."""
-
-    def __init__(self, family: str, panel: PricePanel, note: MarketNote) -> None:
-        config, dates = registry.get(family).Config(), [cutoff_of_year(year - 1) for year in TRADED_YEARS]
-        self._by_date = {date: train_snapshot(family, panel, date, config, note) for date in dates}
-
-    def list_candidates(self, _: object) -> list[datetime.date]:
-        return sorted(self._by_date)
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        return self._by_date[cutoff_date]
-
-
 def sample_panel() -> PricePanel:
     """Give the market `sample` until the end of the traded years; later ones are not looked at."""
     market, days = SampleMarket(), (datetime.date(FIRST_YEAR, 1, 1), datetime.date(TRADED_YEARS[-1] + 1, 1, 1))
@@ -94,7 +77,13 @@ def sample_panel() -> PricePanel:
 def forecasts_of(panel: PricePanel, kept: Path) -> pd.DataFrame:
     """Read the walk-forward forecasts, or make and keep them."""
     if not kept.exists():
-        sources = {family: _Trained(family, panel, MarketNote.of(SampleMarket())) for family in ("lstm", "patchtst")}
+        note, dates = MarketNote.of(SampleMarket()), [cutoff_of_year(year - 1) for year in TRADED_YEARS]
+        sources = {
+            family: Stored(
+                *(train_snapshot(family, panel, date, registry.get(family).Config(), note) for date in dates)
+            )
+            for family in ("lstm", "patchtst")
+        }
         build_forecast_features(panel, range(FIRST_YEAR, TRADED_YEARS[-1] + 1), sources).to_parquet(kept)
     return pd.read_parquet(kept)
 
@@ -153,19 +142,14 @@ def study(asked: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("forecasts", type=Path, nargs="?", help="file of the forecasts of `sample`")
+    parser.add_argument("forecasts", type=Path, help="file of the forecasts of `sample`")
     parser.add_argument("--families", default="ppo,sac")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
         "--set", action="append", default=[], metavar="OPTION=JSON", help="of the policies' configuration"
     )
-    asked = parser.parse_args()
-    if asked.forecasts:
-        return study(asked)
-    for name, seconds in measure().items():
-        print(f"{name}: {N_ASSETS} assets, {N_WEEKS} weeks: {seconds:.1f} s, reach {REACH_SECONDS:.0f} s")
-    return None
+    study(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -2,28 +2,24 @@
 
 ``python -m benchmarks.record make FOLDER`` runs two through the command line, in processes of their own: the demo's
 (main versions, then 2019 to 2021, default configurations) and one of the market `files`, whose ragged prices, news and
-filings are made up first: small but real models, two seeds each, in three partitions. ``compare A B`` reads both
-folders without the package's own readers and prints a line for each kind of result; exit code 1 if one differs. The
-names of main versions are compared without their hash, fingerprints and model cards not at all.
+filings are made up first: small but real models, two seeds each, in three partitions. ``compare A B`` prints what
+differs; exit code 1 if something does. The names of main versions are compared without their hash, fingerprints and
+model cards not at all.
 """
 
 import argparse
 import json
 import os
-import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
-import torch
 import yaml
-from safetensors.numpy import load_file
 
 REPOSITORY = Path(__file__).parents[1]
 FILES_YEARS = (2014, 2018)
@@ -35,13 +31,10 @@ SMALL = {
     "ppo_policy": {**POLICY, "total_steps": 2_000, "n_steps": 26, "batch_size": 52},
     "sac_policy": {**POLICY, "total_steps": 1_500, "n_steps": 13, "batch_size": 32, "warmup_steps": 208},
 }
-FIGURES = ("data", "training", "forecast_scale", "scores")
-SCALER = {"mean": "mean_", "scale": "scale_", "var": "var_", "n_samples_seen": "n_samples_seen_"}
-Results = dict[str, dict[str, Any]]
-"""Kind -> name -> what is compared."""
-
-CHECKSUM = "brain_assets.sha256"
-"""Attribute of a table in which its file keeps its own checksum; no result."""
+FIGURES = ("data", "training", "forecast_scale", "scores", "uninformative_features")
+"""Of a model's metadata."""
+COMPARED = ("input/*.csv", "*/**/*.parquet", "*/models/**/model.safetensors", "*/models/**/config.json")
+COMPARED += ("*/models/**/weights.pt", "*/models/**/metadata.json")
 
 
 def make(folder: Path) -> None:
@@ -90,97 +83,42 @@ def write_input(folder: Path) -> None:
         table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def results_of(folder: Path) -> Results:
-    """Read what a record holds; of each kind at least something, or it is no record."""
-    found: Results = {kind: {} for kind in ("inputs", "tables", "weights", "scalers", "configurations", "figures")}
-    found["inputs"] = {path.name: path.read_bytes() for path in (folder / "input").glob("*.csv")}
-    for path in sorted(folder.glob("*/**/*.parquet")):
-        table, name = pq.read_table(path), str(path.relative_to(folder))
-        found["tables"][name] = {
-            "types": dict(zip(table.column_names, map(str, table.schema.types), strict=True)),
-            "attrs": {key: each for key, each in pd.read_parquet(path).attrs.items() if key != CHECKSUM},
-            **{f"column {column}": table[column].to_pylist() for column in table.column_names},
-        }
-    for name, place in snapshots(folder):
-        weights, scaler = parts_of(place)
-        found["weights"][name] = {"weights.pt": (place / "weights.pt").read_bytes(), **as_bytes(weights)}
-        found["scalers"][name] = as_bytes(scaler)
-        found["configurations"][name] = json.loads((place / "config.json").read_text())
-        metadata = json.loads((place / "metadata.json").read_text())
-        found["figures"][name] = {
-            key: value for key, value in metadata.items() if key in FIGURES or key.startswith("neutral")
-        }
-    return found
+def results_of(folder: Path) -> dict[str, Path]:
+    """Find what is compared; the name of a main version is without its hash."""
+    found = sorted(path for pattern in COMPARED for path in folder.glob(pattern))
+    return {re.sub(r"(v\d{4}-\d\d-\d\d)-[0-9a-f]{12}", r"\1", str(path.relative_to(folder))): path for path in found}
 
 
-def snapshots(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Find every model folder; its name is without the hash of a main version."""
-    for path in sorted(folder.glob("*/models/**/weights.pt")):
-        yield re.sub(r"(v\d{4}-\d\d-\d\d)-[0-9a-f]{12}", r"\1", str(path.parent.relative_to(folder))), path.parent
+def difference(first: Path | None, second: Path | None) -> str:
+    """Say how two files of one name differ; empty: in nothing that counts."""
+    if first is None or second is None:
+        return "only in one"
+    if first.suffix == ".parquet":
+        try:
+            pd.testing.assert_frame_equal(pd.read_parquet(first), pd.read_parquet(second), check_exact=True)
+        except AssertionError as error:
+            return " ".join(str(error).split())
+        return ""
+    read = figures if first.name == "metadata.json" else Path.read_bytes
+    return "" if read(first) == read(second) else "differs"
 
 
-def parts_of(place: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Read weights and scaler of a folder that this benchmark made itself: elsewhere no pickle is opened."""
-    weights = torch.load(place / "weights.pt", weights_only=True)
-    scaler = pickle.loads((place / "feature_scaler.pkl").read_bytes())
-    return (
-        {name: value.numpy() for name, value in weights.items()},
-        {name: np.asarray(getattr(scaler, attribute)) for name, attribute in SCALER.items()},
-    )
-
-
-def as_bytes(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Give types, shapes and bytes of arrays."""
-    return {name: (str(value.dtype), value.shape, value.tobytes()) for name, value in arrays.items()}
-
-
-def safetensors_differences(folder: Path) -> tuple[int, list[str]]:
-    """Compare each ``model.safetensors`` with the weights and the scaler beside it; a scalar may have one axis."""
-    count, found = 0, []
-    for name, place in snapshots(folder):
-        if not (place / "model.safetensors").exists():
-            continue
-        count += 1
-        weights, scaler = parts_of(place)
-        expected = {**weights, **{f"scaler.{key}": value for key, value in scaler.items()}}
-        got = load_file(place / "model.safetensors")
-        flat = ({key: np.atleast_1d(value) for key, value in arrays.items()} for arrays in (expected, got))
-        found += differences(name, *map(as_bytes, flat))
-    return count, found
-
-
-def differences(name: str, first: Any, second: Any) -> list[str]:
-    """Name what differs, down to the key of a mapping and the first row of a list; numbers to their last digit."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        keys = [*first, *(key for key in second if key not in first)]
-        return [line for key in keys for line in differences(f"{name}: {key}", first.get(key), second.get(key))]
-    if type(first) is type(second) and repr(first) == repr(second):
-        return []
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        pairs = enumerate(zip(first, second, strict=True))
-        return next(filter(None, (differences(f"{name}: row {row}", *pair) for row, pair in pairs)))
-    return [f"{name}: {_shown(first)} became {_shown(second)}"]
-
-
-def _shown(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) < 80 else f"{text[:60]}… ({len(text)} characters)"
+def figures(path: Path) -> Any:
+    metadata = json.loads(path.read_text())
+    return json.dumps({name: metadata.get(name) for name in FIGURES})
 
 
 def compare(first: Path, second: Path) -> int:
-    """Print a line a kind, and the first difference of each; gives the exit code."""
+    """Print what differs, and give the exit code."""
     before, after = results_of(first), results_of(second)
-    lines = {
-        kind: (len(names), differences(kind, names, after[kind]) or ([] if names else [f"{kind}: none"]))
-        for kind, names in before.items()
-    }
-    for place in (first, second):
-        count, found = safetensors_differences(place)
-        if count:
-            lines[f"model.safetensors of {place}, against weights.pt and feature_scaler.pkl"] = count, found
-    for kind, (count, found) in lines.items():
-        print(f"{kind}: {count} compared, {len(found)} differences{f'; the first: {found[0]}' if found else ''}")
-    return int(any(found for _, found in lines.values()))
+    if not before:
+        raise SystemExit(f"{first}: expected a record, got none; make one.")
+    told = {name: difference(before.get(name), after.get(name)) for name in {**before, **after}}
+    differing = {name: words for name, words in told.items() if words}
+    for name, words in differing.items():
+        print(f"{name}: {words}")
+    print(f"{len(told)} files compared, {len(differing)} differ")
+    return int(bool(differing))
 
 
 def main() -> None:

@@ -86,14 +86,3 @@ def _write(path: Path, frame: pd.DataFrame) -> None:
     frame.to_csv(path, index=False)
     an_hour_ago = time.time() - 3600
     os.utime(path, (an_hour_ago, an_hour_ago))
-
-
-def main() -> None:
-    ticks = measure()
-    print(f"tick with {N_FILES} files, nothing changed: {ticks.unchanged:.3f} s, reach 1 s")
-    print(f"one file changed: {ticks.one_changed:.3f} s, reach 1 s")
-    print(f"all new: at most {ticks.first:.2f} s each of {ticks.n_first} ticks, reach 5 s")
-
-
-if __name__ == "__main__":
-    main()

@@ -65,14 +65,3 @@ def _seconds(files: Path) -> float:
             assert not any(change(found, instance, table, year) for year in years)
             took.append(time.process_time() - started)
     return statistics.median(took)
-
-
-def main() -> None:
-    """Print both, and what the files cost."""
-    found = measure()
-    print(f"status, {N_FILES} files unchanged: {found.many:.3f} s, one file of the same rows: {found.one:.3f} s")
-    print(f"more with {N_FILES} files: {found.many - found.one:.3f} s, reach 0.2 s")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,7 @@ the stored forecasts; forecasts made anew differ in their last digits, as 32-bit
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,7 @@ from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.registry import AVERAGE
 from brain_assets.store.names import snapshot_name
 
-RECENT_SESSIONS = 20
-"""A symbol that has had no bar for as long is gone, and no news."""
-
+RECENT_SESSIONS = 20  # a symbol that has had no bar for as long is gone, and no news
 ONE_DAY = datetime.timedelta(days=1)
 AVERAGE_SOURCE = f"{AVERAGE}_source"
 
@@ -37,24 +35,20 @@ def strategies_of(policies: Iterable[str], forecasters: Iterable[str]) -> tuple[
     return (*policies, *benchmark_strategies(forecasters))
 
 
-@dataclass(frozen=True, eq=False)
-class WeekTargets:
+class WeekTargets(NamedTuple):
     """What each strategy would hold in a week; known at its decision time."""
 
     week: CalendarWeek
-    last_session: datetime.date
-    """Of the newest bar that was looked at."""
+    last_session: datetime.date  # of the newest bar that was looked at
     table: pd.DataFrame
     """A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
-    trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
-    trades nothing: its weights are those at the decision, and will be others at the open."""
+    trade to at the week's first open. Buy and hold trades nothing: its weights are those at the decision."""
     sources: Mapping[str, str]
     """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; of the average, the
-    names of all that it is of. A policy family without an entry had none."""
+    names of all that it is of."""
     missing_symbols: tuple[str, ...]
     """Without a bar on `last_session`, but with one in the `RECENT_SESSIONS` before: nobody can hold them."""
-    left_out: tuple[str, ...]
-    """Strategies without a target; a top tenth of too few symbols is none."""
+    left_out: tuple[str, ...]  # strategies without a target; a top tenth of too few symbols is none
 
     @property
     def model_ages(self) -> Mapping[str, int]:
@@ -64,10 +58,7 @@ class WeekTargets:
 
 
 def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
-    """Give the week of the first session on or after a day; None: today, in New York.
-
-    Raises `SettingsError` if the text is no day, `MarketError` if the exchange's sessions of that time are not known.
-    """
+    """Give the week of the first session on or after a day; None: today, in New York. `SettingsError`: no day."""
     if date is None:
         return week_from(clock().astimezone(NEW_YORK).date())
     try:
@@ -82,11 +73,7 @@ def data_age(last_session: datetime.date, week: CalendarWeek) -> int:
 
 
 def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = 0) -> PricePanel:
-    """Cut a panel at the decision time of a week.
-
-    Raises `AllocationError` if the week is too short to be one, or more than `max_data_age` sessions before it have no
-    bar.
-    """
+    """Cut a panel at the decision time of a week; raises `AllocationError` if that is none, or too old."""
     if not week.is_long_enough:
         raise AllocationError(
             f"target_weights: expected a week of at least {MIN_WEEK_SESSIONS} sessions, got that of {week.start} with "
@@ -115,8 +102,7 @@ def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = 0)
 def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
     """Add the sessions of a week without a bar: what is known at its decision is computed as for any other week.
 
-    Sessions that are not known at the end of the panel are passed over as if the exchange had been closed: the week is
-    decided from the last bars there are.
+    Sessions that are not known at the end of the panel are passed over as if the exchange had been closed.
     """
     later = (0, 0), (0, len(week.sessions))
     values = np.pad(panel.values, (*later, (0, 0)), constant_values=np.nan)
@@ -138,9 +124,8 @@ def decide_week(
     """Give what each strategy would hold in a week; `AllocationError` if policies have no snapshot from before it.
 
     `known` is from `until_decision`, `years` are those that a backtest of the week covers. Of each family's `sources`
-    the newest snapshot whose cut-off lies before the week decides; of `first_cutoff` and `on_refusal` see
-    `build_forecast_features`. Model portfolios go on from the end of `before`, the backtest of the year before, or
-    begin in cash.
+    the newest snapshot whose cut-off lies before the week decides; of `first_cutoff`, `on_refusal` and `before` see
+    `backtest`.
 
     `stored` are walk-forward forecasts of the years, or of years before. Rows after the week are not looked at; if it
     has none itself, the forecasts are made, with an average of as many snapshots of the same families as in the last
@@ -168,11 +153,10 @@ def decide_week(
             f"none of {', '.join(missing)}; materialize {', '.join(f'{family}_policy' for family in missing)} for "
             f"{first}, and choose a week after that year."
         )
-    weights = weights_table(rows["weights"]).set_axis(rows.index)
     families = families_in(forecasts)
     offered = strategies_of(policies, families)
-    strategies = [name for name in offered if name in rows.index]
-    table = weights.loc[strategies].reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
+    weights = weights_table(rows["weights"]).set_axis(rows.index).loc[[name for name in offered if name in rows.index]]
+    table = weights.reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
     forecast = forecasts[forecasts["week_start"] == start].iloc[0]
     has_bar = np.isfinite(known.values[:, -RECENT_SESSIONS - 1 :, CLOSE])
     return WeekTargets(

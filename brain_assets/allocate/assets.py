@@ -27,7 +27,7 @@ from brain_assets.market.base import Market
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, Clock, sessions_between, week_from
 from brain_assets.market.schema import RAW
 from brain_assets.parquet import encode_table
-from brain_assets.paths import DataPath, replace_file
+from brain_assets.paths import replace_file
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import YEAR_TO_DATE, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
@@ -103,10 +103,7 @@ def _nothing(why: str) -> dg.MaterializeResult[None]:
 
 
 def read_year_to_date(years: Years, tables: TableStore, name: str) -> pd.DataFrame | None:
-    """Read the rows of a raw table since the last partition; None: there are none.
-
-    Rows of a year that has become a partition since they were fetched are passed over.
-    """
+    """Read the rows of a raw table since the last partition, some of which may be one by now; None: there are none."""
     if years.last_asked is not None or not tables.exists(name, YEAR_TO_DATE):
         return None
     frame = tables.read_year(name, YEAR_TO_DATE)
@@ -120,9 +117,8 @@ def read_raw_tables(
 ) -> tuple[Mapping[str, pd.DataFrame], pd.DataFrame]:
     """Read the raw tables of every year up to that of a day, and the year to date if the day lies in it.
 
-    Some rows may lie after the day. Also gives the newest of the price tables that were joined on its own level, that
-    of the day it was fetched. Ends before the first year of prices that is not there; raises `TableError` if there is
-    none, or one of another table is not there.
+    They end before the first year without prices; some rows may lie after the day. Also gives the newest of the price
+    tables as it was fetched, not joined to the level of those before. Raises `TableError` if a table is not there.
     """
     wanted = years.up_to(min(max(until.year, years.first), years.last()))
     # without the newest years the week is refused, and it is said which one could be decided
@@ -165,10 +161,9 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
     ) -> dg.MaterializeResult[None]:
         """Weights that each strategy would hold in a week, decided after the last close before it.
 
-        They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
-        same model portfolio, which began the year with what it held at the end of the one before. Older data or models
-        than the configuration allows are refused: the run fails if it was asked for a date, as the schedule and the
-        command do; else nothing is written, and it says why. More: docs/weights.md.
+        They are those that a backtest trades in that week. Older data or models than the configuration allows are
+        refused: the run fails if it was asked for a date, as the schedule and the command do; else nothing is written,
+        and it says why. More: docs/weights.md.
         """
         config = run_config.read(context.op_execution_context.op_config)
         week = chosen_week(config.date, clock)
@@ -196,39 +191,35 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 raise
             context.log.warning(f"target_weights: nothing written: {error}")
             return _nothing(str(error))
+        table = targets.table
+        parquet, text = (table_io.folder("weights") / f"{week.start}.{ending}" for ending in ("parquet", "csv"))
+        replace_file(parquet, encode_table(table))
+        replace_file(text, table.assign(symbol=table["symbol"].map(in_csv)).to_csv(index=False))
         last_bars = newest_prices.loc[newest_prices["date"] == pd.Timestamp(targets.last_session)]
         places = {
             family: sources[family].locations([name]).get(name, "nowhere")
             for family, name in targets.sources.items()
             if family in sources  # the average is of those that are
         }
-        weights = targets.table.set_index("symbol").map("{:.1%}".format).reset_index()
         return dg.MaterializeResult(
             metadata={
-                "weights": as_table(weights),
-                **_ages(targets),
+                "weights": as_table(table.set_index("symbol").map("{:.1%}".format).reset_index()),
+                **_known_of(targets),
                 "forecasts": f"walkforward_forecasts[{partition}]" if is_forecast else "made now",
                 "caveat": market.caveat,
-                **_write(targets, table_io.folder("weights")),
+                "path": dg.MetadataValue.path(str(parquet)),
+                "csv": dg.MetadataValue.path(str(text)),
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
                 "places": dg.MetadataValue.json(places),
                 "closes": dg.MetadataValue.json(last_bars.set_index("symbol")["close"].astype(float).to_dict()),
             },
-            data_version=dg.DataVersion(content_hash(targets.table)),
+            data_version=dg.DataVersion(content_hash(table)),
         )
 
     return target_weights
 
 
-def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
-    """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
-    parquet, text = (folder / f"{targets.week.start}.{ending}" for ending in ("parquet", "csv"))
-    replace_file(parquet, encode_table(targets.table))
-    replace_file(text, targets.table.assign(symbol=targets.table["symbol"].map(in_csv)).to_csv(index=False))
-    return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
-
-
-def _ages(targets: WeekTargets) -> Metadata:
+def _known_of(targets: WeekTargets) -> Metadata:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
     models = {family: {"source": name, "age_days": ages.get(family)} for family, name in targets.sources.items()}
@@ -249,10 +240,7 @@ def _ages(targets: WeekTargets) -> Metadata:
     job_name=WEEKLY_WEIGHTS,
     cron_schedule="0 8 * * 1-5",
     execution_timezone=TIMEZONE,
-    description=(
-        "Weights of the week, at 8:00 in New York on its first session, an hour and a half before the open. Off until "
-        "it is switched on."
-    ),
+    description="Weights of the week, at 8:00 in New York on its first session. Off until it is switched on.",
 )
 def every_week(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for a run on the first session of a week; it names the week, so one that starts late decides the same."""
@@ -274,7 +262,6 @@ def definitions(project: Project) -> dg.Definitions:
     job = dg.define_asset_job(
         WEEKLY_WEIGHTS,
         selection=dg.AssetSelection.assets(*assets),
-        description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
-        "week.",
+        description="Fetches the bars since the last complete year, and decides this week's weights.",
     )
     return dg.Definitions(assets, jobs=[job], schedules=[every_week])

@@ -1,10 +1,5 @@
-"""What PPO and SAC share: how they are told to train, and how the network that they train acts.
+"""What PPO and SAC share: how they are told to train, and how the network that they train, stored whole, acts."""
 
-The network is `brain_assets.portfolio.networks`, what it sees `brain_assets.portfolio.observations`. Actor and critics
-are one module, stored whole; acting uses the actor.
-"""
-
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,12 +7,11 @@ import numpy as np
 from pydantic import Field
 
 from brain_assets import registry
-from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.arrays import Float32Array
 from brain_assets.configuration import ModelConfig
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
+from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset
 from brain_assets.portfolio.policy import Act, ForecasterName, OnProgress, Policy, SignalScale, TradingRate
 from brain_assets.store.scaler import Scaler
 
@@ -58,12 +52,11 @@ class ActorCritic(Policy):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
     quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8}
-    algorithm: ClassVar[str]
-    """Function of `brain_assets.portfolio.training` that makes the algorithm of stable-baselines3."""
+    algorithm: ClassVar[str]  # what makes it in `brain_assets.portfolio.networks` and `.training`
 
-    @abstractmethod
     def network(self, config: Any) -> "LogitNetwork":
         """Build the network that a configuration describes, untrained."""
+        return registry.load(NETWORKS).NETWORKS[self.algorithm](config)
 
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:
         """Name the network's weights, with their shapes."""
@@ -77,20 +70,13 @@ class ActorCritic(Policy):
     ) -> Mapping[str, Float32Array]:
         """Train the network."""
         training, bound = registry.load(TRAINING), self.logit_bound(config)
-        weights: Mapping[str, Float32Array] = training.learn(
-            getattr(training, self.algorithm), weeks, config, rules, bound, progress, device
-        )
-        return weights
+        return training.learn(getattr(training, self.algorithm), weeks, config, rules, bound, progress, device)
 
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: PolicyDataset) -> Act:
         """Act without exploring: the same observation, the same logits."""
         network = self.network(config).restore(arrays)
         builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), CONSTRAINTS, config.signal_scale)
-
-        def act(week: int, held: FloatArray) -> Float32Array:
-            return network.act(builder.build(week, held))
-
-        return act
+        return lambda week, held: network.act(builder.build(week, held))
 
     def logit_bound(self, config: Any) -> float:  # noqa: ARG002
         """Bound of the logits; those that explore are cut off there by the environment."""

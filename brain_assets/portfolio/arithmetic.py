@@ -6,7 +6,7 @@ lines, and a row's result does not depend on what else is in the batch.
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,20 @@ from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 BASIS_POINT = 1e-4
 WEEKS_PER_YEAR = 52
 
 LOGIT_BOUND = 10.0
 """Logits of learned policies lie within it on both sides: 20 apart are as good as certain for a softmax."""
 
-MAX_NEWTON_STEPS = 200
-"""Newton's method needs 2 to 5; more is the bisection that guards it, and it runs out of doubles long before this."""
+MAX_NEWTON_STEPS = 200  # it needs 2 to 5; more is the bisection that guards it, which runs out of doubles long before
 
 
 class PortfolioConstraints(ModelConfig):
-    """What a portfolio may hold, and what a trade costs.
-
-    Long only, fully invested (cash included), and never in an asset that is not available.
-    """
+    """What a portfolio may hold (long only, fully invested with its cash), and what a trade costs."""
 
     min_cash: float = Field(
         0.02,
@@ -51,13 +50,9 @@ class StepResult(NamedTuple):
 
     net_return: FloatArray
     """Shape (...). Return from the last close before the week to the week's last close, after costs."""
-    held_after: FloatArray
-    """Shape (..., n_assets + 1). Weights at the week's last close."""
-    turnover: FloatArray
-    """Shape (...). Dollars traded, bought and sold, over the value at the week's first open; in [0, 2]. Cash is not a
-    trade."""
-    cost: FloatArray
-    """Shape (...). Share of the value at the first open that the trade cost."""
+    held_after: FloatArray  # (..., n_assets + 1): weights at the week's last close
+    turnover: FloatArray  # (...), in [0, 2]: dollars bought and sold over the value at the week's first open
+    cost: FloatArray  # (...): share of the value at the first open that the trade cost
 
 
 def project(weights: FloatArray, available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
@@ -72,28 +67,24 @@ def project(weights: FloatArray, available: BoolArray, rules: PortfolioConstrain
     """
     n_columns = weights.shape[-1]
     values = weights.reshape(-1, n_columns)
-    upper = np.empty(weights.shape)
+    upper: FloatArray = np.empty(weights.shape)
     upper[..., :-1] = available
     upper[..., :-1] *= rules.max_weight
     upper[..., -1] = 1.0  # of no effect where the sum is 1; spares the search an infinity
+    upper = upper.reshape(-1, n_columns)
     lower = np.zeros(n_columns)
     lower[-1] = rules.min_cash
-    return _solve(values, lower, upper.reshape(-1, n_columns)).reshape(weights.shape)
-
-
-def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
-    """Find each row's tau and clip; shapes (n_rows, n_columns), (n_columns,), (n_rows, n_columns)."""
     tolerance = 4.0 * np.finfo(np.float64).eps * values.shape[-1] * max(1.0, float(np.abs(values).max(initial=0.0)))
     tau = np.zeros(len(values))  # all there is to do for rows that obey already
     low, high = values.min(axis=-1) - 1.0, values.max(axis=-1)  # everything at its upper, at its lower bound
     for _ in range(MAX_NEWTON_STEPS):
-        weights = (values - tau[:, None]).clip(lower, upper)
-        excess = weights.sum(axis=-1) - 1.0
+        projected = (values - tau[:, None]).clip(lower, upper)
+        excess = projected.sum(axis=-1) - 1.0
         left = ~(np.abs(excess) <= tolerance)  # NaN is never within
         if not left.any():
-            return weights
+            return projected.reshape(weights.shape)
         low, high = np.where(excess > 0.0, tau, low), np.where(excess > 0.0, high, tau)
-        n_between = ((weights > lower) & (weights < upper)).sum(axis=-1)  # minus the slope of the sum in tau
+        n_between = ((projected > lower) & (projected < upper)).sum(axis=-1)  # minus the slope of the sum in tau
         newton = tau + excess / np.maximum(n_between, 1)
         inside = (n_between > 0) & (newton > low) & (newton < high)
         tau = np.where(left, np.where(inside, newton, 0.5 * (low + high)), tau)
@@ -106,8 +97,7 @@ def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
 def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
     """Turn logits into the weights to trade to: softmax over what is available and cash, then `project`.
 
-    `logits` are any finite numbers, (..., n_assets + 1), cash last, of which only differences matter; those of
-    unavailable assets are ignored. Raises `BrainAssetsError` when one is not finite.
+    Of `logits`, finite and (..., n_assets + 1), only differences matter; those of unavailable assets are ignored.
     """
     softmax = np.array(logits, dtype=np.float64)
     np.copyto(softmax[..., :-1], -math.inf, where=~available)
@@ -118,10 +108,7 @@ def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules
 
 
 def min_cash_odds(rules: PortfolioConstraints) -> float:
-    """Give the least cash over the rest, 1e-4 at least: times the number of assets, what cash counts in a softmax.
-
-    Where each asset counts 1, that is: logits of 0, and the logarithm of this for cash, are equal weight.
-    """
+    """Give the least cash over the rest, 1e-4 at least; times the number of assets, what cash counts in a softmax."""
     return max(rules.min_cash, 1e-4) / (1.0 - rules.min_cash)
 
 
@@ -176,11 +163,10 @@ def step(
     weekly_return: FloatArray,
     rules: PortfolioConstraints,
 ) -> StepResult:
-    """Take a portfolio through one week: drift to the open, trade there, earn the week.
+    """Take a portfolio through one week: drift to the open, trade there to the target as it is, earn the week.
 
-    `held` are the weights at the last close before the week, `target` those traded to at its first open, as they are,
-    both (..., n_assets + 1); `pre_open_return` is the first open over that close, minus 1, and `weekly_return` the last
-    close over the first open, minus 1, both (..., n_assets), 0 where nothing is traded.
+    `held` are the weights at the last close before the week, like `target` (..., n_assets + 1); the returns are (...,
+    n_assets), 0 where nothing is traded.
     """
     target_assets = target[..., :-1]
     at_open, growth_to_open = drift(held[..., :-1], pre_open_return)
@@ -193,3 +179,30 @@ def step(
     held_after /= growth_of_week[..., None]
     net_return = growth_to_open * (1.0 - cost) * growth_of_week - 1.0
     return StepResult(net_return, held_after, turnover, cost)
+
+
+def differentiable_weights(logits: "Tensor", available: "Tensor", rules: PortfolioConstraints) -> "Tensor":
+    """Turn logits, [B, A + 1], into weights as `target_weights` does, with their derivative."""
+    import torch
+
+    of_assets = logits[:, :-1].masked_fill(~available, -torch.inf)
+    softmax = torch.softmax(torch.cat([of_assets, logits[:, -1:]], dim=1), dim=1)
+    return differentiable_projection(softmax, available, rules)
+
+
+def differentiable_projection(weights: "Tensor", available: "Tensor", rules: PortfolioConstraints) -> "Tensor":
+    """Project weights, [B, A + 1], as `project` does to the bit, with the derivative; of the type of what is given.
+
+    A weight is v - tau between its bounds, and constant at them; tau keeps the sum at 1, so that its derivative is the
+    mean of those between.
+    """
+    import torch
+
+    exact = project(weights.detach().cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
+    between = exact > 0.0
+    between[:, :-1] &= exact[:, :-1] < rules.max_weight
+    between[:, -1] = exact[:, -1] > rules.min_cash
+    moves = torch.from_numpy(between).to(weights.device)
+    change = (weights - weights.detach()) * moves  # 0, but its derivative is not
+    shift = change.sum(dim=1, keepdim=True) / moves.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.from_numpy(exact).to(weights) + change - moves * shift

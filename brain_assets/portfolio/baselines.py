@@ -5,14 +5,12 @@ trades only what they promise to pay for. A rule chooses as a policy does: from 
 the same trading rules.
 """
 
-from __future__ import annotations
-
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -23,29 +21,21 @@ from brain_assets.errors import TableError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.strategy import Choose, follow
 from brain_assets.registry import AVERAGE
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.dataset import PolicyDataset
 
 
 @dataclass(frozen=True, eq=False)
 class BaselineInputs:
     """What rules may look at; a row a week, known at its decision time except where `PolicyDataset` says otherwise."""
 
-    weeks: PolicyDataset
-    """`forecast` is not looked at: `forecasts` has those of every family."""
-    forecasts: Mapping[str, FloatArray]
-    """Forecaster family -> forecast weekly returns, (n_weeks, n_assets); finite where available."""
-    past_returns: FloatArray
-    """`brain_assets.market.weekly.past_weekly_returns`, (n_weeks, 52, n_assets)."""
+    weeks: PolicyDataset  # without its `forecast`
+    forecasts: Mapping[str, FloatArray]  # of each family, (n_weeks, n_assets); finite where available
+    past_returns: FloatArray  # `brain_assets.market.weekly.past_weekly_returns`, (n_weeks, 52, n_assets)
 
 
 Rule = Callable[[BaselineInputs, PortfolioConstraints], Choose]
-
-_Weigh = Callable[[FloatArray, int, BoolArray, FloatArray], FloatArray]
-"""From past returns of assets, (52, n), the position of the week, which these are, and all weights held, to theirs."""
 
 
 def equal_weight(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
@@ -56,8 +46,8 @@ def equal_weight(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
 def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Buy the same of each available asset in the first week, then trade only what the trading rules ask for.
 
-    The order "trade nothing" is given at decision time, and gives the weights that have drifted until the open. Where
-    these break a rule (an asset above its cap, or no longer available), the nearest that keep it are traded to.
+    The order "trade nothing" is given at decision time, and gives the weights that have drifted until the open, or the
+    nearest that keep the rules.
     """
     start = arithmetic.equal_weight(known.weeks.available, rules)
 
@@ -73,10 +63,9 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
 
 
 def top(scores: FloatArray, parts: int, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
-    """Hold the same of each asset in the upper one of `parts` by score, (n_weeks, n_assets).
+    """Hold the same of each asset in the upper one of `parts`, rounded up, by score, (n_weeks, n_assets); NaN: not.
 
-    Their number is rounded up; ties go to the earlier column; an asset whose score is NaN is not held. Their
-    weights have no cap, which a few could not be invested under: two of six symbols would leave 60 % in cash at 20 %.
+    Their weights have no cap, which a few could not be invested under: two of six symbols would leave 60 % in cash.
     """
     available = known.weeks.available & np.isfinite(scores)
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
@@ -124,11 +113,8 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: PortfolioConstraints)
     return _by_past_returns(known, rules, weigh)
 
 
-INFORMATION_COEFFICIENT = 0.02
-"""Rank correlation that a tilt expects of every forecaster: what simple models reach, named before any tilt was run."""
-
-TRACKING_ERROR = 0.02
-"""Deviation a year from equal weight of a tilt that has neither costs nor bounds; named before any was run."""
+INFORMATION_COEFFICIENT = 0.02  # that a tilt expects of every forecaster; both were named before any tilt was run
+TRACKING_ERROR = 0.02  # deviation a year from equal weight of a tilt that has neither costs nor bounds
 
 
 def forecast_tilt(family: str) -> Rule:
@@ -170,16 +156,13 @@ def forecast_tilt(family: str) -> Rule:
 
 
 def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., FloatArray]:
-    """Compile the program of `forecast_tilt` for a number of assets; solving it again with other numbers is fast.
-
-    The covariance comes as factors, (52, n_assets), and one deviation of each asset's own: 52 rows for any number.
-    """
+    """Compile the program of `forecast_tilt` for a number of assets; solving it again with other numbers is fast."""
     import cvxpy as cp
 
     even = arithmetic.equal_weight(np.ones(n_assets, dtype=np.bool_), rules)[:-1]
     aversion = INFORMATION_COEFFICIENT * math.sqrt(n_assets * WEEKS_PER_YEAR) / TRACKING_ERROR
     alpha, held, own = cp.Parameter(n_assets), cp.Parameter(n_assets), cp.Parameter(nonneg=True)
-    factors, active = cp.Parameter((PAST_WEEKS, n_assets)), cp.Variable(n_assets)
+    factors, active = cp.Parameter((PAST_WEEKS, n_assets)), cp.Variable(n_assets)  # of the covariance, but for `own`
     risk = cp.sum_squares(factors @ active) + cp.sum_squares(own * active)
     cost = rules.cost_bps * cp.norm1(active + even - held)
     program = cp.Problem(  # in basis points: the solver's tolerance is absolute
@@ -201,8 +184,15 @@ def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., F
     return solve
 
 
-def _by_past_returns(known: BaselineInputs, rules: PortfolioConstraints, weigh: _Weigh) -> Choose:
-    """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
+def _by_past_returns(
+    known: BaselineInputs,
+    rules: PortfolioConstraints,
+    weigh: Callable[[FloatArray, int, BoolArray, FloatArray], FloatArray],
+) -> Choose:
+    """Ask for weights of the assets whose past is known, none for the others and those that never moved.
+
+    `weigh` has their past returns, (52, n), the position of the week, which assets they are, and all weights held.
+    """
     threads = ThreadpoolController()  # one is fastest for matrices this small, and gives the same bits on every machine
 
     def choose(week: int, held: FloatArray) -> FloatArray:
@@ -227,17 +217,14 @@ class Baseline:
 
     rule: Rule
     label: str
-    forecaster: str | None = None
-    """Family of the forecasts that it needs; None: none."""
-    drifts: bool = False
-    """Whether it trades to what it holds after the drift to the week's first open: its weights are known then only."""
+    forecaster: str | None = None  # family of the forecasts that it needs
 
 
-EQUAL_WEIGHT = "equal_weight"
+EQUAL_WEIGHT, BUY_AND_HOLD = "equal_weight", "buy_and_hold"
 
 BASELINES: Mapping[str, Baseline] = {
     EQUAL_WEIGHT: Baseline(equal_weight, "equal weight"),
-    "buy_and_hold": Baseline(buy_and_hold, "buy and hold", drifts=True),
+    BUY_AND_HOLD: Baseline(buy_and_hold, "buy and hold"),
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
     "momentum_top": Baseline(lambda known, rules: top(known.weeks.momentum, 3, known, rules), "momentum, top third"),
@@ -251,9 +238,7 @@ BASELINES: Mapping[str, Baseline] = {
 }
 """Those that need no forecaster, in the order in which reports show them."""
 
-
 _TENTH = "_decile"
-
 ENOUGH_FOR_TENTHS = 50
 """Symbols available in the first week of a backtest, below which the top tenths are left out."""
 
@@ -288,3 +273,14 @@ def is_benchmark(strategy: str) -> bool:
 def is_tenth(strategy: str) -> bool:
     """Tell whether a strategy is one that only `ENOUGH_FOR_TENTHS` symbols have: some years may be without it."""
     return strategy.endswith(_TENTH)
+
+
+def seed_strategy(family: str, number: int) -> str:
+    """Spell the strategy that trades with a family's policy of another seed; `number` is 1 or more."""
+    return f"{family}_seed_{number}"
+
+
+def family_of_seed(strategy: str) -> str | None:
+    """Read the family out of the name of such a strategy; None: it is another strategy."""
+    match = re.fullmatch(r"(.+)_seed_(\d+)", strategy)
+    return match[1] if match else None

@@ -20,26 +20,10 @@ from brain_assets import registry
 from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import repeatable
-from brain_assets.portfolio import arithmetic
+from brain_assets.portfolio import arithmetic, dataset, policy
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.differentiable import project, target_weights
-from brain_assets.portfolio.observations import (
-    N_MARKET_FEATURES,
-    SIGNAL_SCALE,
-    fit_observation_scaler,
-    market_observations,
-    varied_in_training,
-)
-from brain_assets.portfolio.policy import (
-    Act,
-    ForecasterName,
-    OnProgress,
-    Policy,
-    PolicyProgress,
-    SignalScale,
-    TradingRate,
-)
+from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset
+from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.scaler import Scaler
 
@@ -49,20 +33,15 @@ if TYPE_CHECKING:
 CASH_LOGIT = -50.0
 """Cash is what the rules ask for and what caps leave: a few hundred weeks do not teach when to leave the market."""
 
-LEAST_HELD = 0.1
-"""Of equal weight: what is added to a weight held before its logarithm, so that nothing held is a number too."""
-
-REWARD_SCALE = 100.0
-"""Of what the learning curve shows, as that of `brain_assets.portfolio.environment`."""
-
-LEAST_DEVIATION = 1e-4
-"""Log return of a week: an advantage that varies by less is held as uncertain as one that varies by so much."""
+LEAST_HELD = 0.1  # of equal weight, added to a weight held before its logarithm: nothing held is a number too
+REWARD_SCALE = 100.0  # of what the learning curve shows, as in `brain_assets.portfolio.training`
+LEAST_DEVIATION = 1e-4  # log return of a week: an advantage that varies by less counts as one that varies by so much
 
 
 class DirectConfig(ModelConfig):
     """How the policy is trained."""
 
-    forecaster: ForecasterName = "boosting"
+    forecaster: policy.ForecasterName = "boosting"
     n_updates: int = Field(200, ge=1, le=1_000_000, description="Gradient steps.")
     n_blocks: int = Field(32, ge=1, le=10_000, description="Blocks of consecutive weeks in a gradient step.")
     block_weeks: int = Field(26, ge=1, le=10_000, description="Weeks in a block; all, where there are fewer.")
@@ -80,8 +59,8 @@ class DirectConfig(ModelConfig):
         le=1,
         description="Log return of a week that squares of the slopes cost, so that none is large alone.",
     )
-    trading_rate: TradingRate = 1.0
-    signal_scale: SignalScale = SIGNAL_SCALE
+    trading_rate: policy.TradingRate = 1.0
+    signal_scale: policy.SignalScale = dataset.SIGNAL_SCALE
     seed: int = Field(0, ge=0, lt=2**32, description="Of the weeks in which blocks begin.")
 
 
@@ -128,12 +107,12 @@ class Direct(Policy):
                 progress(PolicyProgress((update + 1) * steps, config.n_updates * steps, reward))
         return {name: value.detach().numpy().astype(np.float32) for name, value in learned.items()}
 
-    def act(self, arrays: Mapping[str, np.ndarray], config: DirectConfig, weeks: PolicyDataset) -> Act:
+    def act(self, arrays: Mapping[str, np.ndarray], config: DirectConfig, weeks: PolicyDataset) -> policy.Act:
         """Give the logits that were trained."""
         import torch
 
         slopes, persistence = (torch.from_numpy(arrays[name]).double() for name in self.layout(config))
-        seen = market_observations(weeks, Scaler.from_arrays(arrays), config.signal_scale)
+        seen = dataset.market_observations(weeks, Scaler.from_arrays(arrays), config.signal_scale)
         said = torch.from_numpy(seen).double() @ slopes  # [T, A]
 
         def act(week: int, held: FloatArray) -> FloatArray:
@@ -150,38 +129,36 @@ class Market:
         import torch
 
         self._rules, self._rate = rules, config.trading_rate
-        scaler = fit_observation_scaler(weeks)
-        seen = market_observations(weeks, scaler, config.signal_scale)
+        scaler = dataset.fit_observation_scaler(weeks)
+        seen = dataset.market_observations(weeks, scaler, config.signal_scale)
         self._seen = torch.from_numpy(seen).double()  # [T, A, F]
-        self.n_directions = int(varied_in_training(scaler).sum()) + 1
-        """Numbers that make a difference: slopes of what varies, and the persistence."""
+        self.n_directions = int(dataset.varied_in_training(scaler).sum()) + 1  # slopes, and the persistence
         self._available = torch.from_numpy(weeks.available)  # [T, A]
         self._returns = torch.from_numpy(np.stack([weeks.pre_open_return, weeks.weekly_return]))  # [2, T, A]
         start = arithmetic.equal_weight(weeks.available, rules)
+        # what was held before each week when a block went through the week before it last; equal weight until then
         self.held = torch.from_numpy(start)  # [T, A + 1]
-        """What was held before each week when a block went through the week before it last; equal weight until then."""
         self._equal = torch.from_numpy(np.log1p(run_equal_weight(weeks, rules, start[0]).net_return))  # [T]
         self._block_weeks = min(config.block_weeks, len(weeks))
-        self.n_firsts = len(weeks) - self._block_weeks + 1
-        """Weeks in which a block may begin: the first so many."""
+        self.n_firsts = len(weeks) - self._block_weeks + 1  # weeks in which a block may begin: the first so many
 
     def pass_through(self, first: IntArray, slopes: Tensor, persistence: Tensor) -> Tensor:
-        """Trade through blocks that begin in some weeks, [B], with what is `held` there, and bring that up to date.
-
-        Gives log growth after costs, less that of equal weight; [B, W].
-        """
+        """Trade through blocks from some weeks on, [B], and `held` with them; [B, W]: log growth over equal weight."""
         import torch
 
+        rate, rules = self._rate, self._rules
         said = self._seen @ slopes  # [T, A]
         week = torch.from_numpy(first)  # [B]
         held = self.held[week]  # [B, A + 1]
         advantage = []
         for _ in range(self._block_weeks):
             available, (pre_open_return, weekly_return) = self._available[week], self._returns[:, week]
-            target = target_weights(logits(said[week], persistence, held, available), available, self._rules)
-            if self._rate < 1.0:  # as `brain_assets.portfolio.arithmetic.trade_toward`
-                target = project((1.0 - self._rate) * held + self._rate * target, available, self._rules)
-            log_growth, held = step(held, pre_open_return, target, weekly_return, self._rules)
+            said_now = logits(said[week], persistence, held, available)
+            target = arithmetic.differentiable_weights(said_now, available, rules)
+            if rate < 1.0:  # as `brain_assets.portfolio.arithmetic.trade_toward`
+                way = (1.0 - rate) * held + rate * target
+                target = arithmetic.differentiable_projection(way, available, rules)
+            log_growth, held = step(held, pre_open_return, target, weekly_return, rules)
             advantage.append(log_growth - self._equal[week])
             week = week + 1
             goes_on = week < len(self.held)
@@ -192,8 +169,7 @@ class Market:
 def standard_errors(n_directions: int, confidence: float) -> float:
     """Give how many standard errors above 0 the best of all tilts is by luck, but for a share 1 - confidence.
 
-    Of all combinations of so many directions the luckiest has the square of a t statistic that is chi-squared (Scheffé
-    1953, doi:10.1093/biomet/40.1-2.87).
+    The luckiest combination of them has a t whose square is chi-squared (Scheffé 1953, doi:10.1093/biomet/40.1-2.87).
     """
     from scipy.stats import chi2
 
@@ -201,10 +177,7 @@ def standard_errors(n_directions: int, confidence: float) -> float:
 
 
 def logits(said: Tensor, persistence: Tensor, held: Tensor, available: Tensor) -> Tensor:
-    """Give logits from what the features say, [..., A], and what is held, [..., A + 1]; cash last.
-
-    A weight held counts by its logarithm, over equal weight, so that it means the same whatever the number of assets.
-    """
+    """Give logits from what the features say, [..., A], and the logarithm of what is held over equal weight."""
     import torch
 
     equal = 1.0 / available.sum(dim=-1, keepdim=True).clamp(min=1)  # [..., 1]

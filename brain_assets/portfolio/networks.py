@@ -13,8 +13,8 @@ logits for PPO, of what tanh bounds for SAC. Acting uses neither critics nor ``l
 """
 # ruff: noqa: TID253 - torch modules need their base; loaded by `brain_assets.registry.load` alone
 
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from brain_assets.arrays import Float32Array
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, min_cash_odds
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES
+from brain_assets.portfolio.dataset import AVAILABLE, N_FEATURES
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 
-SAC_STD = 0.5
-"""Standard deviation of SAC's exploration at the start, before tanh; it is learned from there."""
+SAC_STD = 0.5  # of SAC's exploration at the start, before tanh; it is learned from there
 
 
 def initialize(layer: nn.Linear, gain: float) -> nn.Linear:
@@ -103,11 +104,11 @@ class LogitNetwork(nn.Module):
 class PpoNetwork(LogitNetwork):
     """Logits, and a value of the state (used in training only); exploration starts with `score_std`, of logits."""
 
-    def __init__(self, hidden: int = 32, score_std: float = 1.0) -> None:
-        super().__init__(hidden, LOGIT_BOUND)
-        self.critic = DeepSetsEncoder(N_FEATURES, hidden)
-        self.value = initialize(nn.Linear(hidden, 1), gain=1.0)
-        self.log_std = nn.Parameter(torch.full((2,), float(np.log(score_std))))
+    def __init__(self, config: PpoConfig) -> None:
+        super().__init__(config.hidden, LOGIT_BOUND)
+        self.critic = DeepSetsEncoder(N_FEATURES, config.hidden)
+        self.value = initialize(nn.Linear(config.hidden, 1), gain=1.0)
+        self.log_std = nn.Parameter(torch.full((2,), float(np.log(config.score_std))))
 
     def values(self, observation: Tensor) -> Tensor:
         """Estimate the sum of discounted rewards to come; [B, A * F] to [B, 1]."""
@@ -116,10 +117,7 @@ class PpoNetwork(LogitNetwork):
 
 
 class ActionValueNetwork(nn.Module):
-    """Estimates what target weights are worth: weights, not logits, since rewards are all but linear in them.
-
-    Each asset's embedding sees its weight too, for what a trade costs, and is pooled by weight and over who is there.
-    """
+    """Estimates what target weights are worth; each asset's embedding sees its own, and is pooled by weight too."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -138,10 +136,10 @@ class ActionValueNetwork(nn.Module):
 class SacNetwork(LogitNetwork):
     """Logits within bounds, and two estimates of what an action is worth (used in training only)."""
 
-    def __init__(self, hidden: int = 32, logit_bound: float = 3.0) -> None:
-        super().__init__(hidden, logit_bound)
+    def __init__(self, config: SacConfig) -> None:
+        super().__init__(config.hidden, config.score_limit)
         self.log_std = nn.Parameter(torch.full((2,), float(np.log(SAC_STD))))
-        self.critics = nn.ModuleList(ActionValueNetwork(hidden) for _ in range(2))
+        self.critics = nn.ModuleList(ActionValueNetwork(config.hidden) for _ in range(2))
 
     def gaussian(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Give mean and logarithm of the standard deviation of what tanh bounds; [B, A * F] to [B, A + 1] twice."""
@@ -149,5 +147,8 @@ class SacNetwork(LogitNetwork):
         return means, by_kind(self.log_std, means.shape[1] - 1).expand_as(means)
 
     def tilts(self, observation: Tensor) -> Tensor:
-        """Give what the heads say of assets and cash, within the bounds; [B, A * F] to [B, A + 1], cash last."""
+        """Give the same within the bounds."""
         return self.logit_bound * torch.tanh(super().tilts(observation))
+
+
+NETWORKS: Mapping[str, Callable[[Any], LogitNetwork]] = {"ppo": PpoNetwork, "sac": SacNetwork}

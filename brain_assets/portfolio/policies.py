@@ -1,4 +1,4 @@
-"""From forecasts to a policy snapshot: one road for every policy family."""
+"""From forecasts to a policy snapshot: one road for every policy family; and what the policy does, in a few numbers."""
 
 import datetime
 from collections.abc import Mapping
@@ -9,19 +9,21 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.arrays import FloatArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
+from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio import dataset
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight, target_weights
 from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options
-from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
-from brain_assets.portfolio.diagnostics import policy_diagnostics, uninformative_features
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
-from brain_assets.portfolio.strategy import run_equal_weight
+from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
 from brain_assets.progress import report
 from brain_assets.store.card import CardText, Figure, write_card
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
@@ -30,10 +32,16 @@ from brain_assets.store.snapshot import ModelSnapshot
 if TYPE_CHECKING:
     from brain_assets.store.storage import SnapshotLocalStorage
 
+AT_BOUND = 0.99  # of its bound, from which on a logit is at it
+MAX_SATURATION = 0.9
+MIN_DISTANCE = 0.05  # share of the value; the targets of an untrained network of ours are equal weight itself
+WORTH_FOLLOWING = 0.05  # rank correlation of forecasts from which on whoever stays at equal weight has missed something
+MIN_TURNOVER = 1e-3  # of the value, a week; fixed targets take several times as much, only to undo the drift
+
 
 def policy_fingerprint(family: str, weeks: PolicyDataset, config: ModelConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
-    data = hash_arrays(weeks.symbols, weeks.week_start, *(getattr(weeks, name) for name in BY_WEEK_AND_ASSET))
+    data = hash_arrays(weeks.symbols, weeks.week_start, *(getattr(weeks, name) for name in dataset.BY_WEEK_AND_ASSET))
     policy: Policy = registry.get(family)
     return Fingerprint(family, policy.code_version, hash_json(policy_options(config)), data, device=device)
 
@@ -41,12 +49,9 @@ def policy_fingerprint(family: str, weeks: PolicyDataset, config: ModelConfig, d
 def training_weeks(
     bars: WeeklyPanel, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date, config: ModelConfig
 ) -> PolicyDataset:
-    """Give the weeks that a policy may learn from: those that end by its cut-off, and in which a symbol is available.
-
-    Raises `TrainingError` if there is none, `TableError` if there are no forecasts of whom it follows.
-    """
+    """Give the weeks that a policy may learn from: those that end by its cut-off, and have an available symbol."""
     bars, policy = bars.until(cutoff_date), registry.get(family)
-    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, policy.follows(config)))
+    weeks = dataset.market_weeks(bars, dataset.forecast_matrix(bars, forecasts, policy.follows(config)))
     usable = np.flatnonzero(weeks.available.any(axis=1))
     if len(usable) == 0:
         raise TrainingError(
@@ -62,27 +67,24 @@ def train_policy_snapshot(
     cutoff_date: datetime.date,
     config: ModelConfig,
     market: MarketNote,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = lambda _: None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a policy on weeks from `training_weeks`.
-
-    Raises `TrainingError` if it gives other arrays than the family says, `PolicyError` if its logits are none.
-    """
+    """Train a policy on `training_weeks`; raises `TrainingError` for other arrays, `PolicyError` for other logits."""
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []
 
     def note(point: PolicyProgress) -> None:
         curve.append(point)
-        if on_progress is not None:
-            on_progress(point)
+        on_progress(point)
 
     fitted = policy.check_fitted(policy.fit(weeks, config, CONSTRAINTS, note, device), config)
-    scaler = fit_observation_scaler(weeks)
+    scaler = dataset.fit_observation_scaler(weeks)
     arrays = {**fitted, **scaler.arrays}
     runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
     run = runner.rollout()
     realized = np.where(weeks.available, weeks.weekly_return, np.nan)  # which the models had not seen
+    varied = dict(zip(dataset.MARKET_FEATURES, dataset.varied_in_training(scaler), strict=True))
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
         "data": {
@@ -103,7 +105,7 @@ def train_policy_snapshot(
                 if np.isfinite(point.mean_episode_reward)
             ],
         },
-        "uninformative_features": uninformative_features(scaler),
+        "uninformative_features": [name for name in SIGNALS if not varied[name]],
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
@@ -156,12 +158,69 @@ class SeedTraining:
         return self.config.replace(seed=self.config.model_dump()["seed"] + number)
 
 
+def policy_diagnostics(
+    run: StrategyRun, logits: FloatArray, logit_bound: float | None, weeks: PolicyDataset, rules: PortfolioConstraints
+) -> dict[str, float]:
+    """Measure what a policy did on the weeks that it learned from, without exploring, and the logits behind it.
+
+    ``mean_turnover``: a week, without the first, which buys what it starts with. ``distance_to_equal_weight``: half the
+    sum of absolute differences between its targets and equal weight, cash included; mean over all weeks. Where logits
+    have a bound also ``action_spread``: standard deviation of those of available assets, mean over the weeks with two
+    or more; and ``saturation``: share of them that are at a bound.
+    """
+    available = weeks.available
+    targets = target_weights(logits, available & np.isfinite(logits[:, :-1]), rules)
+    apart = np.abs(targets - equal_weight(available, rules)).sum(axis=1) / 2
+    diagnostics = {
+        "mean_turnover": float(run.turnover[1:].mean()) if len(weeks) > 1 else 0.0,
+        "distance_to_equal_weight": float(apart.mean()),
+    }
+    if logit_bound is None:
+        return diagnostics
+    given = np.where(available, logits[:, :-1], np.nan)
+    several = given[available.sum(axis=1) >= 2]
+    return {
+        "action_spread": float(np.nanstd(several, axis=1).mean()) if len(several) else 0.0,
+        **diagnostics,
+        "saturation": float((np.abs(given[available]) >= AT_BOUND * logit_bound).mean()),
+    }
+
+
+def degeneracy(training: Mapping[str, Any]) -> str | None:
+    """Say why a policy is degenerate, from ``metadata["training"]`` of its snapshot; None: it is not.
+
+    To stay at equal weight is what policies are made to do where nothing speaks for a tilt.
+    """
+    distance, turnover = float(training["distance_to_equal_weight"]), float(training["mean_turnover"])
+    saturation = float(training.get("saturation", 0.0))  # none where logits have no bound
+    skill = float(training["forecast_rank_correlation"] or 0.0)  # none where it is not known
+    if distance < MIN_DISTANCE and skill >= WORTH_FOLLOWING:
+        return (
+            f"The policy is uniform: its targets are {distance:.2%} of the value away from equal weight, less than "
+            f"{MIN_DISTANCE:.0%}, although the forecasts that it follows have a rank correlation of {skill:.3f}."
+        )
+    if turnover < MIN_TURNOVER:
+        return (
+            f"The policy never trades: {turnover:.3%} of the value a week, less than {MIN_TURNOVER:.1%}, although what "
+            "it sees changes every week."
+        )
+    if saturation > MAX_SATURATION:
+        return (
+            f"The policy is saturated: {saturation:.0%} of its logits are at their bounds, more than "
+            f"{MAX_SATURATION:.0%}, so that they hardly tell one asset from another."
+        )
+    return None
+
+
 def policy_card(
     family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], forecaster: str
 ) -> str:
     """Write a policy's card; see `brain_assets.store.card.write_card`. `forecaster`: whose forecasts it follows."""
     data, training, rules = metadata["data"], metadata["training"], config["rules"]
     neutral = metadata["uninformative_features"]
+    told = f"mean weekly rank correlation of the forecasts that it follows, of {forecaster}"
+    ranks = training["forecast_rank_correlation"], training["momentum_rank_correlation"]
+    grown = training["cagr"], training["cagr_equal_weight"]
     text = CardText(
         kind="policy",
         task="reinforcement-learning",
@@ -173,23 +232,8 @@ def policy_card(
             *([f"signals without any information in the training data: {', '.join(neutral)}"] if neutral else []),
         ],
         figures=[
-            Figure(
-                f"mean weekly rank correlation of the forecasts that it follows, of {forecaster}",
-                "spearmanr",
-                "training weeks",
-                training["forecast_rank_correlation"],
-                training["momentum_rank_correlation"],
-                YARDSTICKS[MOMENTUM].label,
-                held_out="yes, walk-forward",
-            ),
-            Figure(
-                "growth a year, after costs",
-                "growth",
-                "training weeks",
-                training["cagr"],
-                training["cagr_equal_weight"],
-                "equal weight",
-            ),
+            Figure(told, "spearmanr", "training weeks", *ranks, YARDSTICKS[MOMENTUM].label, "yes, walk-forward"),
+            Figure("growth a year, after costs", "growth", "training weeks", *grown, "equal weight"),
         ],
         figures_note="The forecasts are walk-forward: each was made by a snapshot that was finished before its week, "
         "or is momentum itself in weeks before the first snapshot. The growth is not out of sample: it is on the weeks "

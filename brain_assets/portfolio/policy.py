@@ -15,15 +15,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from brain_assets import registry
-from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights, trade_toward
 from brain_assets.portfolio.constraints import CONSTRAINTS, read_policy_options
-from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
-from brain_assets.portfolio.observations import N_MARKET_FEATURES
+from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset, market_weeks
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.store import checks
 from brain_assets.store.checks import COUNT, DATE, NUMBER, SCALE, Kind
@@ -36,20 +35,15 @@ if TYPE_CHECKING:
 class PolicyProgress(NamedTuple):
     """Where a training stands: a point of its learning curve."""
 
-    steps: int
-    """Weeks lived through so far."""
+    steps: int  # weeks lived through so far
     total_steps: int
-    """Weeks to live through in all."""
     mean_episode_reward: float
-    """Mean sum of rewards (100 * log growth after costs, less that of equal weight before) over the last episodes that
-    ended, as many as run at once, exploration included; NaN while none has."""
+    """Mean sum of rewards (100 * log growth over that of equal weight) of the last episodes that ended; NaN: none."""
 
 
 OnProgress = Callable[[PolicyProgress], None]
-
 Act = Callable[[int, FloatArray], npt.NDArray[np.floating]]
-"""From the position of a week, and the weights held at the close before it, (n_assets + 1,), to logits of that shape,
-cash last."""
+"""From the position of a week, and the weights held at the close before it, (n_assets + 1,), to logits, cash last."""
 
 ForecasterName = Annotated[
     str, Field(min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts.")
@@ -60,7 +54,6 @@ SignalScale = Annotated[
 TradingRate = Annotated[
     float, Field(gt=0, le=1, description="Share of the way from what is held to its target that is traded each week.")
 ]
-"""Options of more than one family."""
 
 SIGNAL = Kind(f"one of {', '.join(SIGNALS)}", lambda value: value in SIGNALS)
 DATA = {"first_week": DATE, "last_week": DATE, "symbols": checks.NAMES, "n_weeks": COUNT}
@@ -70,8 +63,7 @@ TRAINING = {
     **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), checks.NUMBER_OR_NULL),
     "curve": [{"steps": COUNT, "reward": NUMBER}],
 }
-BOUNDED = dict.fromkeys(("action_spread", "saturation"), SCALE)
-"""What is said of the training of a policy whose logits have a bound."""
+BOUNDED = dict.fromkeys(("action_spread", "saturation"), SCALE)  # of the training of one whose logits have a bound
 
 
 class Policy(registry.Family):
@@ -95,7 +87,7 @@ class Policy(registry.Family):
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: PolicyDataset) -> Act:
         """Prepare to decide some weeks, and give the function that does.
 
-        `arrays` are what `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`; assets of
+        `arrays` are what `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.dataset`; assets of
         `weeks` may be others, or more, than in training. ``act(week, held)`` gives logits, (n_assets + 1,), cash last:
         any finite numbers, of which only differences count, or -inf for an asset that shall not be held. It must look
         at nothing of the week that is known after its decision time (see `PolicyDataset`), nor of later weeks.
@@ -121,16 +113,15 @@ class Policy(registry.Family):
     def problem(cls) -> tuple[str, str] | None:
         """See `brain_assets.registry.Family.problem`."""
         forecaster = getattr(cls, "forecaster", None)
-        right = isinstance(forecaster, str) and forecaster != ""
-        return None if right else ("the name of a family as forecaster", repr(forecaster))
+        named = isinstance(forecaster, str) and forecaster
+        return None if named else ("the name of a family as forecaster", repr(forecaster))
 
     def check(self, snapshot: ModelSnapshot) -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
         config = self.read_config(snapshot.config)
         training = {**TRAINING, **({} if self.logit_bound(config) is None else BOUNDED)}
-        checks.check_metadata(
-            snapshot.metadata, {"data": DATA, "training": training, "uninformative_features": [SIGNAL]}
-        )
+        expected = {"data": DATA, "training": training, "uninformative_features": [SIGNAL]}
+        checks.check_metadata(snapshot.metadata, expected)
         checks.check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
         check_scaler(snapshot.arrays, N_MARKET_FEATURES)
 
@@ -140,7 +131,7 @@ class Policy(registry.Family):
         return run_policies([snapshot], choice, [market_weeks(bars, forecast)]).weights
 
     def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
-        """Read how a snapshot was trained; see `brain_assets.portfolio.constraints.policy_options`."""
+        """Read how a snapshot was trained; see `policy_options`."""
         return read_policy_options(self.Config, options)[0]
 
 
@@ -161,8 +152,7 @@ class PolicyRunner:
             raise PolicyError(
                 f"{policy.name}: expected a trading rate in (0, 1], got {self._rate}; correct its trading_rate."
             )
-        self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)
-        """From which it decided each week; NaN: it has not."""
+        self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)  # NaN: not decided yet
 
     @classmethod
     def of(cls, snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
@@ -182,16 +172,15 @@ class PolicyRunner:
         An asset at -inf is as one that is not available, else a cap might fill it up.
         """
         logits: FloatArray = np.asarray(self._act(week, held), dtype=np.float64)
-        n_logits = self._weeks.n_assets + 1
-        expected, got = "", f"{logits}"
+        n_logits, problem = self._weeks.n_assets + 1, ""
         if logits.shape != (n_logits,):
-            expected, got = f"logits of shape (n_assets + 1,) = ({n_logits},)", f"{logits.shape}"
+            problem = f"logits of shape (n_assets + 1,) = ({n_logits},), got {logits.shape}"
         elif np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
-            expected = "logits that are numbers, or -inf for an asset"
-        if expected:
+            problem = f"logits that are numbers, or -inf for an asset, got {logits}"
+        if problem:
+            day = self._weeks.week_start[week]
             raise PolicyError(
-                f"{self._name}: expected {expected}, got {got} in the week of {self._weeks.week_start[week]}; correct "
-                "its act, or train it again."
+                f"{self._name}: expected {problem} in the week of {day}; correct its act, or train it again."
             )
         self.logits[week] = logits
         allowed = self._weeks.available[week] & np.isfinite(logits[:-1])
@@ -210,15 +199,12 @@ def followed_by(snapshot: ModelSnapshot) -> str:
 
 
 def run_policies(
-    snapshots: Sequence[ModelSnapshot],
-    choice: np.ndarray,
-    weeks: Sequence[PolicyDataset],
-    held: FloatArray | None = None,
+    snapshots: Sequence[ModelSnapshot], choice: IntArray, weeks: Sequence[PolicyDataset], held: FloatArray | None = None
 ) -> StrategyRun:
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
-    `weeks` are the same for each snapshot, with the forecasts that it follows. There is one at least.
-    Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; else as `PolicyRunner` does.
+    `weeks` are the same for each snapshot, with the forecasts that it follows. Raises `LookAheadError` if one begins on
+    or before the cut-off of its snapshot.
     """
     runners = []
     for position, (snapshot, seen) in enumerate(zip(snapshots, weeks, strict=True)):
@@ -228,8 +214,5 @@ def run_policies(
 
 
 def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset) -> FloatArray:
-    """Give the weights that a policy trades to on the last 52 of the weeks that it learned from, for checks only.
-
-    Starting from cash; (at most 52, n_assets + 1), cash last.
-    """
+    """Give the weights that a policy trades to, from cash on, in the last 52 of the weeks that it learned from."""
     return PolicyRunner.of(snapshot, weeks.select(slice(-52, None))).rollout().weights

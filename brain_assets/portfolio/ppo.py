@@ -1,19 +1,13 @@
-"""PPO: a policy by proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
-
-Training is that of stable-baselines3, in `brain_assets.portfolio.training`; see `ActorCritic` for how it acts.
-"""
+"""PPO: a policy by proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from brain_assets import registry
 from brain_assets.configuration import require
-from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.networks import PpoNetwork
+from brain_assets.portfolio.actor_critic import ActorCritic, ActorCriticConfig
 
 
 class PpoConfig(ActorCriticConfig):
@@ -50,7 +44,3 @@ class Ppo(ActorCritic):
     algorithm = "ppo"
     forecaster = PpoConfig().forecaster
     quick: ClassVar[Mapping[str, Any]] = {**ActorCritic.quick, "batch_size": 52}
-
-    def network(self, config: PpoConfig) -> "PpoNetwork":
-        """Build the network, untrained."""
-        return registry.load(NETWORKS).PpoNetwork(config.hidden, config.score_std)

@@ -1,21 +1,15 @@
-"""SAC: a policy by soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905).
-
-Training is that of stable-baselines3, in `brain_assets.portfolio.training`; see `ActorCritic` for how it acts.
-"""
+"""SAC: a policy by soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from brain_assets import registry
 from brain_assets.configuration import require
-from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
+from brain_assets.portfolio.actor_critic import ActorCritic, ActorCriticConfig
 from brain_assets.portfolio.policy import ForecasterName
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.networks import SacNetwork
 
 
 class SacConfig(ActorCriticConfig):
@@ -29,7 +23,6 @@ class SacConfig(ActorCriticConfig):
         13, ge=1, le=10_000, description="Weeks of each episode between two updates: a rollout has n_envs * n_steps."
     )
     batch_size: int = Field(256, ge=2, le=1_000_000, description="Weeks a gradient step, drawn from all in the buffer.")
-    learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
     gradient_steps: int = Field(26, ge=1, le=100_000, description="Gradient steps after each rollout.")
     warmup_steps: int = Field(
         10_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
@@ -70,10 +63,6 @@ class Sac(ActorCritic):
         "warmup_steps": 104,
         "gradient_steps": 2,
     }
-
-    def network(self, config: SacConfig) -> "SacNetwork":
-        """Build the network, untrained."""
-        return registry.load(NETWORKS).SacNetwork(config.hidden, config.score_limit)
 
     def logit_bound(self, config: SacConfig) -> float:
         """Bound of the logits, by tanh."""

@@ -1,38 +1,28 @@
 """A strategy in the market, week after week: how policies and baselines are backtested, all after the same costs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.dataset import PolicyDataset
 
 Choose = Callable[[int, FloatArray], FloatArray]
-"""From the position of a week, and the weights held at the close before it, to the weights to trade to."""
+"""From the position of a week, and the weights held at the close before it, to those to trade to: at decision time."""
 
 
 class StrategyRun(NamedTuple):
-    """What a strategy did and earned, a row a week; each row is known at the last close of its week."""
+    """What a strategy did and earned, a row a week, as in `StepResult`; known at the last close of the week."""
 
-    weights: FloatArray
-    """Shape (n_weeks, n_assets + 1). Weights traded to at the first open of the week, cash last; known at decision
-    time."""
+    weights: FloatArray  # (n_weeks, n_assets + 1): traded to at the first open, cash last; known at decision time
     net_return: FloatArray
-    """Shape (n_weeks,). From the last close before the week to its last close, after costs."""
     turnover: FloatArray
-    """Shape (n_weeks,). Dollars traded over the value at the first open."""
     cost: FloatArray
-    """Shape (n_weeks,). Share of the value at the first open."""
-    held: FloatArray
-    """Shape (n_assets + 1,). Weights at the last close of the last week: where a next run goes on from."""
+    held: FloatArray  # (n_assets + 1,): at the last close of the last week, where a next run goes on from
 
     @property
     def cagr(self) -> float:
@@ -43,10 +33,7 @@ class StrategyRun(NamedTuple):
 def run_strategy(
     weeks: PolicyDataset, rules: PortfolioConstraints, choose: Choose, held: FloatArray | None = None
 ) -> StrategyRun:
-    """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash.
-
-    What `choose` gives must follow from nothing of `weeks` that is known after the decision time.
-    """
+    """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash."""
     n_weeks = len(weeks)
     weights = np.empty((n_weeks, weeks.n_assets + 1))
     net_return, turnover, cost = np.empty(n_weeks), np.empty(n_weeks), np.empty(n_weeks)
@@ -83,8 +70,7 @@ def break_even_cost(gross_return: FloatArray, turnover: FloatArray, place: int) 
 
     Weekly returns before costs and turnover are (n_weeks, n_strategies). In basis points of every dollar traded,
     (n_strategies,): the difference of mean log returns over that of mean turnovers, as Bessembinder & Chan (1995) have
-    a return over its trades; a cost of c T is taken as log(1 - c T) = -c T, which is off by c T / 2 of itself. Below
-    zero: what loses before any cost. NaN where no more is traded than by the other.
+    a return over its trades. Below zero: what loses before any cost. NaN: no more is traded than by the other.
     """
     lead, traded = np.log1p(gross_return).mean(axis=0), turnover.mean(axis=0)
     more = traded - traded[place]
@@ -92,10 +78,7 @@ def break_even_cost(gross_return: FloatArray, turnover: FloatArray, place: int) 
 
 
 def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
-    """Give weekly mean over sample standard deviation, times the root of 52, risk-free rate 0 (Sharpe 1994).
-
-    From (n_weeks, ...) to (...); NaN where returns do not differ from week to week.
-    """
+    """Give weekly mean over sample deviation, times the root of 52 (Sharpe 1994); (n_weeks, ...) to (...)."""
     deviation = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
     moves = deviation > 1e-12  # below is what rounding leaves of equal returns
     ratio = net_returns.mean(axis=0) / np.where(moves, deviation, np.nan) * math.sqrt(WEEKS_PER_YEAR)

@@ -1,4 +1,4 @@
-"""Training of PPO and SAC, as stable-baselines3 does it.
+"""Training of PPO and SAC, as stable-baselines3 does it, in the market as an environment.
 
 What SB3 trains is the very module of `brain_assets.portfolio.networks` that is stored: a policy class shows it to each
 algorithm. The same weeks, config and rules give the same bits, in any process with the same versions. On a GPU other
@@ -11,41 +11,164 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import gymnasium
 import numpy as np
+import numpy.typing as npt
 import torch
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.distributions import (
-    DiagGaussianDistribution,
-    Distribution,
-    SquashedDiagGaussianDistribution,
-)
+from stable_baselines3.common.distributions import DiagGaussianDistribution, SquashedDiagGaussianDistribution
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel, BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from brain_assets.arrays import Float32Array
+from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.device import repeatable
 from brain_assets.memory import keep_freed_memory
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, all_cash, trade_toward
+from brain_assets.portfolio import arithmetic, dataset
+from brain_assets.portfolio.actor_critic import ActorCriticConfig
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.differentiable import target_weights
-from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import PpoNetwork, SacNetwork, by_asset, by_kind, with_least_cash
-from brain_assets.portfolio.observations import AVAILABLE, WEIGHT_HELD, fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
+from brain_assets.store.scaler import Scaler
 
-if TYPE_CHECKING:
-    from brain_assets.portfolio.actor_critic import ActorCriticConfig
-    from brain_assets.portfolio.ppo import PpoConfig
-    from brain_assets.portfolio.sac import SacConfig
+REWARD_SCALE = 100.0
+
+
+class VectorizedPortfolioEnv(VecEnv):
+    """`n_envs` portfolios in the same market, each in an episode of `episode_weeks` (all, where there are fewer).
+
+    An episode is a run of consecutive weeks that starts all in cash. Its end is a truncation, never a termination: the
+    market goes on, and so does the value of what is held. It is started anew in the same step.
+
+    Observation: float32, flat, `brain_assets.portfolio.dataset.FEATURES` of asset after asset. Action: a logit an
+    asset and one for cash (last, counted from that of the least cash beside equal weight), each over their bound
+    `logit_bound`; of the way to the target that they say the share `trading_rate` is traded. Reward: 100 * log(growth
+    of the week after costs, over that of equal weight before costs): no action has a part in the latter, so the best
+    ones are those of the growth alone, and found with less noise.
+    ``infos`` are empty but where an episode ended: there they are what SB3 and its `Monitor` would put.
+    """
+
+    render_mode: str | None = None
+
+    def __init__(
+        self,
+        weeks: PolicyDataset,
+        scaler: Scaler,
+        n_envs: int,
+        rules: PortfolioConstraints,
+        *,
+        episode_weeks: int = 52,
+        logit_bound: float = LOGIT_BOUND,
+        signal_scale: float = dataset.SIGNAL_SCALE,
+        trading_rate: float = 1.0,
+    ) -> None:
+        self._weeks, self._rules, self._logit_bound, self._rate = weeks, rules, logit_bound, trading_rate
+        self._episode_weeks = min(episode_weeks, len(weeks))
+        self._n_starts = len(weeks) - self._episode_weeks + 1
+        self._builder = dataset.ObservationBuilder(weeks, scaler, rules, signal_scale)
+        equal = arithmetic.equal_weight(weeks.available, rules)[:, :-1]
+        returns = weeks.pre_open_return, weeks.weekly_return
+        n_available = np.maximum(weeks.available.sum(axis=1), 1)
+        self._least_cash: FloatArray = np.log(arithmetic.min_cash_odds(rules) * n_available)
+        self._equal_weight_growth: FloatArray = np.add(*(np.log1p((equal * each).sum(axis=1)) for each in returns))
+        limit = np.float32(self._builder.limit)
+        super().__init__(
+            n_envs,
+            gymnasium.spaces.Box(-limit, limit, (self._builder.size,), np.float32),
+            gymnasium.spaces.Box(-1.0, 1.0, (weeks.n_assets + 1,), np.float32),
+        )
+        self._random = np.random.default_rng()
+        self._actions: npt.NDArray[np.floating] = np.zeros((n_envs, weeks.n_assets + 1))
+        self.start: IntArray = np.zeros(n_envs, dtype=np.int64)  # first week of each running episode
+        self._week = self.start.copy()
+        self._held: FloatArray = np.tile(arithmetic.all_cash(weeks.n_assets), (n_envs, 1))
+        self._episode_reward: FloatArray = np.zeros(n_envs)
+
+    def _observe(self, week: IntArray, held: FloatArray) -> Float32Array:
+        # after the last week nothing is known of the next: its market features stand in for those to come
+        return self._builder.build(np.minimum(week, len(self._weeks) - 1), held)
+
+    def _start_episodes(self, which: BoolArray) -> None:
+        start = self._random.integers(self._n_starts, size=int(which.sum()))
+        self.start[which] = start
+        self._week[which] = start
+        self._held[which] = arithmetic.all_cash(self._weeks.n_assets)
+        self._episode_reward[which] = 0.0
+
+    def reset(self) -> Float32Array:
+        """Start all episodes, at random weeks."""
+        if self._seeds[0] is not None:
+            self._random = np.random.default_rng(self._seeds[0])
+        self._reset_seeds()
+        self._reset_options()
+        self._start_episodes(np.ones(self.num_envs, dtype=np.bool_))
+        return self._observe(self._week, self._held)
+
+    def step_async(self, actions: npt.NDArray[np.floating]) -> None:
+        """Take note of the actions; shape (n_envs, n_assets + 1)."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Float32Array, FloatArray, BoolArray, list[dict[str, Any]]]:
+        """Trade every portfolio toward what its action says and earn the week; episodes that ended start anew."""
+        week, weeks, rules = self._week, self._weeks, self._rules
+        logits = self._actions.astype(np.float64) * self._logit_bound
+        logits[:, -1] += self._least_cash.take(week)
+        available = weeks.available.take(week, axis=0)
+        target = arithmetic.target_weights(logits, available, rules)
+        traded = arithmetic.trade_toward(self._held, target, available, self._rate, rules)
+        pre_open_return, weekly_return = (
+            each.take(week, axis=0) for each in (weeks.pre_open_return, weeks.weekly_return)
+        )
+        result = arithmetic.step(self._held, pre_open_return, traded, weekly_return, rules)
+        reward = REWARD_SCALE * (np.log1p(result.net_return) - self._equal_weight_growth.take(week))
+        self._held = result.held_after
+        self._week += 1
+        self._episode_reward += reward
+        done = self._week - self.start >= self._episode_weeks
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if done.any():
+            ended = np.flatnonzero(done)
+            last = self._observe(self._week[ended], self._held[ended])
+            for position, observation in zip(ended.tolist(), last, strict=True):
+                infos[position] = {
+                    "terminal_observation": observation,
+                    "TimeLimit.truncated": True,
+                    "episode": {"r": float(self._episode_reward[position]), "l": self._episode_weeks},
+                }
+            self._start_episodes(done)
+        return self._observe(self._week, self._held), reward, done, infos
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Give an attribute of this object for each environment."""
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refuse: the environments are rows of arrays, not objects with attributes."""
+        raise NotImplementedError
+
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
+        """Refuse, as `set_attr`."""
+        raise NotImplementedError
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:  # noqa: ARG002
+        """Say that none is wrapped."""
+        return [False] * len(list(self._get_indices(indices)))
 
 
 def learn(
@@ -57,22 +180,11 @@ def learn(
     progress: OnProgress,
     device: str,
 ) -> dict[str, Float32Array]:
-    """Let an algorithm, `ppo` or `sac`, learn from weeks that have all gone by, and give the weights of its network.
-
-    Nothing after `weeks` reaches the scaler or the weights.
-    """
-    scaler = fit_observation_scaler(weeks)
+    """Let an algorithm, `ppo` or `sac`, learn from weeks that have all gone by, and give the weights of its network."""
+    scaler = dataset.fit_observation_scaler(weeks)
     with repeatable(config.seed, device), keep_freed_memory():
-        env = VectorizedPortfolioEnv(
-            weeks,
-            scaler,
-            config.n_envs,
-            rules,
-            episode_weeks=config.episode_weeks,
-            logit_bound=logit_bound,
-            signal_scale=config.signal_scale,
-            trading_rate=config.trading_rate,
-        )
+        options = {name: getattr(config, name) for name in ("episode_weeks", "signal_scale", "trading_rate")}
+        env = VectorizedPortfolioEnv(weeks, scaler, config.n_envs, rules, logit_bound=logit_bound, **options)
         model = make_model(env, config, rules, device)
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(config.total_steps, callback=_ReportRollouts(progress))
@@ -81,8 +193,6 @@ def learn(
 
 
 class _ReportRollouts(BaseCallback):
-    """Tells where the training stands after every rollout."""
-
     def __init__(self, progress: OnProgress) -> None:
         super().__init__()
         self._progress = progress
@@ -131,10 +241,10 @@ class SharedPpoPolicy(ActorCriticPolicy):
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.network = PpoNetwork(self._config.hidden, self._config.score_std)
+        self.network = PpoNetwork(self._config)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
-    def get_distribution(self, obs: PyTorchObs) -> Distribution:
+    def get_distribution(self, obs: PyTorchObs) -> DiagGaussianDistribution:
         """Give the distribution of actions; [B, A * F] to a diagonal Gaussian over [B, A + 1]."""
         tilts = self.network.tilts(obs)  # type: ignore[arg-type]  # our observations are one tensor
         log_std = by_kind(self.network.log_std, tilts.shape[1] - 1) - math.log(LOGIT_BOUND)
@@ -196,7 +306,7 @@ class SharedSacPolicy(SACPolicy):
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.network = SacNetwork(self._config.hidden, self._config.score_limit)
+        self.network = SacNetwork(self._config)
         critics, targets = (
             _Critics(self, networks, self._config, self._rules)
             for networks in (self.network.critics, copy.deepcopy(self.network.critics))
@@ -241,9 +351,9 @@ class _Critics(BaseModel):
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
-        available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
+        available = by_asset(obs)[:, :, dataset.AVAILABLE] > 0.5  # [B, A]
         logits = with_least_cash(actions * self._config.score_limit, available)  # [B, A + 1]
-        target = target_weights(logits, available, self._rules)  # [B, A + 1]
+        target = arithmetic.differentiable_weights(logits, available, self._rules)  # [B, A + 1]
         weights = traded_weights(target, obs, available, self._config.trading_rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)
@@ -261,10 +371,10 @@ def traded_weights(
     """
     if rate == 1.0:
         return target
-    seen = by_asset(observation)[:, :, WEIGHT_HELD].cpu().numpy().astype(np.float64)  # [B, A]
-    held = np.tile(all_cash(seen.shape[1]), (len(seen), 1))  # [B, A + 1]
+    seen = by_asset(observation)[:, :, dataset.WEIGHT_HELD].cpu().numpy().astype(np.float64)  # [B, A]
+    held = np.tile(arithmetic.all_cash(seen.shape[1]), (len(seen), 1))  # [B, A + 1]
     held[:, :-1] = seen * rules.max_weight
     held[:, -1] -= held[:, :-1].sum(axis=1)
-    traded = trade_toward(held, target.detach().cpu().numpy(), available.cpu().numpy(), rate, rules)
+    traded = arithmetic.trade_toward(held, target.detach().cpu().numpy(), available.cpu().numpy(), rate, rules)
     way = rate * target
     return way + (torch.from_numpy(traded.astype(np.float32)).to(way) - way).detach()

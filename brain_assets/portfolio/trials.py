@@ -1,9 +1,8 @@
 """How many configurations were tried: whoever tries many and shows the best shows luck.
 
-Every backtest of a year leaves one file for each policy, ``trials/<family>-<configuration>-<year>.json``: which
-configuration it was, and how its weekly returns came out. The same configuration in the same year replaces its own
-file, so runs that are repeated count once. Other training seeds of one configuration are no trials: all are shown.
-What was tried before, to choose the defaults, counts as well: `TUNING_TRIALS`.
+Every backtest of a year leaves one file for each policy, ``trials/<family>-<configuration>-<year>.json``, so runs that
+are repeated count once. Other training seeds of one configuration are no trials: all are shown. What was tried before,
+to choose the defaults, counts as well: `TUNING_TRIALS`.
 """
 
 import json
@@ -34,28 +33,19 @@ class Trial(ModelConfig):
     """A configuration of a policy in one year, out of sample."""
 
     family: str
-    configuration: str
-    """Hash of the policy's configuration and of that of the forecaster whose forecasts it trades on."""
+    configuration: str  # hash of that of the policy, and of that of the forecaster whose forecasts it trades on
     year: int
     n_weeks: int
-    mean: float
-    """Of the weekly net returns."""
-    std: float
-    """Of the weekly net returns, with n_weeks - 1 degrees of freedom; 0 with one week."""
+    mean: float  # of the weekly net returns
+    std: float  # with n_weeks - 1 degrees of freedom; 0 with one week
 
 
 def record_trial(
-    folder: DataPath,
-    family: str,
-    year: int,
-    net_return: np.ndarray,
-    options: Mapping[str, Any],
-    forecaster: str | None,
+    folder: DataPath, family: str, year: int, net_return: np.ndarray, options: Mapping[str, Any], forecaster: str | None
 ) -> None:
     """Leave a file of what a configuration earned in a year, from the returns of its weeks after costs; at least one.
 
-    `options` is the policy's ``config.json``, `forecaster` the hash of the forecaster's configuration; None: not known,
-    as its snapshot is not on this machine. Both are written too, for those who look.
+    `options` is the policy's ``config.json``, `forecaster` the hash of the forecaster's configuration; None: not known.
     """
     made = {"policy": dict(options), "forecaster": forecaster}
     std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
@@ -66,10 +56,7 @@ def record_trial(
 
 
 def read_trials(folder: DataPath) -> list[Trial]:
-    """Read all trials of a folder, by family, configuration and year; none where there is no folder.
-
-    Raises `TableError` if a file is not a trial: fewer trials than there were would flatter the result.
-    """
+    """Read all trials of a folder; `TableError` if a file is none: fewer than there were would flatter the result."""
     trials = []
     paths = [folder / name for name in list_names(folder) if name.endswith(".json") and not name.startswith(".")]
     contents = read_all(paths)

@@ -5,7 +5,7 @@ knowable:
 
 - a row of a raw table on its own day (a session's bar and score at its close, a filing on the day that it was filed);
 - a week's forecasts, and the weights traded to, at its decision time: the last close before its ISO week, whatever day
-  the row is labelled with; the weights of a strategy that only lets drift (``Baseline.drifts``) at the first open; what
+  the row is labelled with; the weights of a strategy that only lets drift (buy and hold) at the first open; what
   was realized, earned and traded, at the last close of that ISO week;
 - a snapshot at its cut-off, every file of it; the training losses of a forecaster, which are of a training without the
   validation weeks, before the first of those;
@@ -33,7 +33,7 @@ import pandas as pd
 from brain_assets.forecasting.average import newest_cutoff
 from brain_assets.graph.years import Years
 from brain_assets.market.calendar import week_times
-from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.baselines import BUY_AND_HOLD
 from brain_assets.registry import Families, Family
 from brain_assets.store.manifest import FILES, MANIFEST, MODEL, SCALER, WEIGHTS
 from brain_assets.store.names import cutoff_of_year, snapshot_name
@@ -191,12 +191,11 @@ def _rows(frame: pd.DataFrame, keys: tuple[str, ...]) -> Facts:
     repeats = (f" ({number})" if number else "" for number in frame.groupby(list(keys)).cumcount())
     places = [f"{week}{', '.join(part)}{repeat}" for part, repeat in zip(parts, repeats, strict=True)]
     decided, opened, closed = week_times(days) if week else (days, days, days)
-    drifting = [name for name, baseline in BASELINES.items() if baseline.drifts]
     facts: Facts = {}
     for column in frame:
         known = closed if column in KNOWN_AT_LAST_CLOSE else decided
         if column == "weights":
-            known = np.where(frame["strategy"].isin(drifting), opened, decided)
+            known = np.where(frame["strategy"] == BUY_AND_HOLD, opened, decided)
         for place, day, value in zip(places, known.tolist(), frame[column], strict=True):
             facts[place, column] = day, shown(value)
     return facts

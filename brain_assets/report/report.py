@@ -22,9 +22,8 @@ from brain_assets.forecasting.walkforward import forecast_weeks, weekly_correlat
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import week_times, years_of_weeks
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, family_of_seed, is_tenth
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import TUNING_TRIALS, Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.report import metrics

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +13,8 @@ from brain_assets.portfolio.arithmetic import (
     target_weights,
     trade_toward,
 )
+from brain_assets.portfolio.strategy import break_even_cost, gross_return, run_equal_weight, sharpe_ratio
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()
 
@@ -38,8 +38,7 @@ def project_by_bisection(values: np.ndarray, available: np.ndarray, rules: Portf
     [
         # Obeys already: unchanged.
         ([0.2, 0.15, 0.1, 0.55], [1, 1, 1], [0.2, 0.15, 0.1, 0.55]),
-        # One above the cap by 0.3: the others, cash included, share it equally.
-        ([0.5, 0.1, 0.1, 0.3], [1, 1, 1], [0.2, 0.2, 0.2, 0.4]),
+        # One above the cap by 0.15: the others, cash included, share it equally.
         ([0.35, 0.05, 0.05, 0.55], [1, 1, 1], [0.2, 0.1, 0.1, 0.6]),
         # Unavailable: its 0.15 goes equally to the three others.
         ([0.15, 0.05, 0.1, 0.7], [0, 1, 1], [0.0, 0.1, 0.15, 0.75]),
@@ -47,8 +46,6 @@ def project_by_bisection(values: np.ndarray, available: np.ndarray, rules: Portf
         ([0.4, 0.3, 0.3, 0.0], [0, 0, 0], [0.0, 0.0, 0.0, 1.0]),
         # Six at 1/6 and no cash: each gives a sixth of the 2 %.
         ([1 / 6] * 6 + [0.0], [1] * 6, [0.98 / 6] * 6 + [0.02]),
-        # A sum of 0.4 is 0.6 short: every asset reaches its cap, cash takes the rest.
-        ([0.1, 0.1, 0.1, 0.1], [1, 1, 1], [0.2, 0.2, 0.2, 0.4]),
         # Cash at its floor and five at the cap are worth 1.02: the fifth, smallest, gives way.
         ([9.0, 9.0, 9.0, 9.0, 8.0, 0.0], [1] * 5, [0.2, 0.2, 0.2, 0.2, 0.18, 0.02]),
     ],
@@ -84,15 +81,6 @@ def test_projection_obeys_the_rules_and_is_the_nearest(
     np.testing.assert_allclose(project(got, available, rules), got, atol=1e-14)
 
 
-def test_projection_of_a_batch_is_that_of_its_rows_bit_for_bit() -> None:
-    random = np.random.default_rng(0)
-    values = random.dirichlet(np.full(21, 0.5), size=(8, 32))
-    available = random.random((8, 32, 20)) > 0.2
-    got = project(values, available, CONSTRAINTS)
-    for index in itertools.product(range(8), range(32)):
-        np.testing.assert_array_equal(got[index], project(values[index], available[index], CONSTRAINTS))
-
-
 def test_target_weights_by_hand() -> None:
     # exp: 2, 1, (unavailable), 1 of cash: 0.5, 0.25, 0, 0.25; a cap of 0.4 moves 0.1, half to each of the others.
     rules = PortfolioConstraints(max_weight=0.4)
@@ -100,23 +88,8 @@ def test_target_weights_by_hand() -> None:
     got = target_weights(scores, np.array([True, True, False]), rules)
     np.testing.assert_allclose(got, [0.4, 0.3, 0.0, 0.3], atol=1e-14)
     np.testing.assert_allclose(target_weights(scores + 700.0, np.array([True, True, False]), rules), got, atol=1e-13)
-
-
-def test_target_weights_refuse_a_diverged_model() -> None:
     with pytest.raises(BrainAssetsError, match="expected finite"):
         target_weights(np.array([[0.0, 0.0], [np.nan, 0.0]]), np.array([True]), CONSTRAINTS)
-
-
-@pytest.mark.parametrize(
-    ("available", "expected"),
-    [
-        ([1, 1, 1, 1, 1], [0.196] * 5 + [0.02]),
-        ([1, 0, 1, 1, 0], [0.2, 0.0, 0.2, 0.2, 0.0, 0.4]),
-        ([0, 0, 0, 0, 0], [0.0] * 5 + [1.0]),
-    ],
-)
-def test_equal_weight_by_hand(available: list[int], expected: list[float]) -> None:
-    np.testing.assert_allclose(equal_weight(np.array(available, dtype=bool), CONSTRAINTS), expected, atol=1e-14)
 
 
 def test_step_by_hand() -> None:
@@ -131,14 +104,6 @@ def test_step_by_hand() -> None:
     assert got.cost == pytest.approx(0.01 * turnover, abs=1e-15)
     assert got.net_return == pytest.approx(0.99 * (1 - 0.01 * turnover) * 1.07 - 1, abs=1e-15)
     np.testing.assert_allclose(got.held_after, [0.3 / 1.07, 0.27 / 1.07, 0.5 / 1.07], atol=1e-15)
-
-
-def test_turnover_is_measured_against_weights_after_the_drift() -> None:
-    held = np.array([0.5, 0.5])
-    drifted = np.array([0.6, 0.4])  # $50 grow to 75 of 125
-    got = step(held, np.array([0.5]), drifted, np.array([0.0]), CONSTRAINTS)
-    assert got.turnover == pytest.approx(0.0, abs=1e-15)
-    assert got.net_return == pytest.approx(0.25, abs=1e-15)
 
 
 def test_whatever_is_held_the_rules_are_kept_and_a_row_does_not_depend_on_the_others() -> None:
@@ -159,3 +124,27 @@ def test_whatever_is_held_the_rules_are_kept_and_a_row_does_not_depend_on_the_ot
         np.testing.assert_array_equal(traded[row], alone)
     started = 0.8 * equal_weight(available[0], CONSTRAINTS) + 0.2 * target[0]
     np.testing.assert_allclose(traded[0], started)
+
+
+def test_growth_and_sharpe_ratio_by_hand() -> None:
+    run = run_equal_weight(toy_weeks(52, 5), CONSTRAINTS)
+    assert run.cagr == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)
+    deviation = run.net_return.std(ddof=1)
+    assert sharpe_ratio(run.net_return) == pytest.approx(run.net_return.mean() / deviation * 52**0.5)
+    assert np.isnan(sharpe_ratio(np.full(30, 0.001)))
+
+
+def test_returns_before_costs_are_those_of_trades_that_cost_nothing() -> None:
+    weeks, free = toy_weeks(30, 5), PortfolioConstraints(cost_bps=0.0)
+    run = run_equal_weight(weeks, CONSTRAINTS)
+    found = gross_return(run.net_return, run.turnover, CONSTRAINTS)
+    np.testing.assert_allclose(found, run_equal_weight(weeks, free).net_return, atol=1e-15)
+
+
+def test_break_even_cost_by_hand() -> None:
+    """Columns: the yardstick; ahead by 1 % on 0.8 more traded; behind on as much; ahead without trading more."""
+    gross = np.array([[0.02, 0.03, 0.01, 0.03]])
+    turnover = np.array([[0.2, 1.0, 1.0, 0.2]])
+    found = break_even_cost(gross, turnover, 0)
+    expected = [np.log(1.03 / 1.02) / 0.8 * 10_000, np.log(1.01 / 1.02) / 0.8 * 10_000]  # 121.9 and -123.2
+    np.testing.assert_allclose(found, [np.nan, *expected, np.nan])

@@ -1,11 +1,13 @@
 import datetime
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.check_result import CheckResult
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.calendar import sessions_between
@@ -14,27 +16,30 @@ from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.backtest import backtest, compare, growth
-from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight, is_tenth
+from brain_assets.portfolio.backtest import (
+    backtest,
+    backtest_weights_verdict,
+    beats_equal_weight,
+    compare,
+    growth,
+    weights_verdict,
+)
+from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, is_tenth
 from brain_assets.portfolio.dataset import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.sac import SacConfig
-from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.strategy import Choose, follow
-from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
-from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
+from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.portfolio.conftest import CONFIG
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored, cheap_rules
 
 WITHOUT_FORECASTS = set(BASELINES)
 
 
-@pytest.fixture(autouse=True)
-def cheap_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules that ask skfolio take most of the time, and have tests of their own: here they hold equal weights."""
-    for name in ("risk_parity", "min_variance"):
-        monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], rule=equal_weight))  # type: ignore[arg-type]
+@pytest.fixture(autouse=True, scope="module")
+def cheap() -> Iterator[None]:
+    with cheap_rules():
+        yield
 
 
 def rising_market(symbols: str, first: datetime.date, rise: str, end: datetime.date) -> PricePanel:
@@ -46,49 +51,6 @@ def rising_market(symbols: str, first: datetime.date, rise: str, end: datetime.d
     values[0, monday:, 1:4] = 110.0
     values[0, monday + 1 :, 0] = 110.0
     return add_signals(PricePanel(sessions, tuple(symbols), values))
-
-
-def test_equal_weight_by_hand() -> None:
-    panel = rising_market("AB", datetime.date(2019, 12, 2), "2020-02-03", datetime.date(2020, 2, 15))
-    week_starts = pd.to_datetime(["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"])
-    forecasts = pd.DataFrame(
-        [(week, symbol, 0.0, "momentum", 0.0, "momentum") for week in week_starts for symbol in ("A", "B")],
-        columns=["week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source"],
-    )
-    table, used, *_ = backtest(panel, forecasts, [2020], {"ppo": Stored(), "sac": Stored()})
-    assert used == {"ppo": (), "sac": ()}
-    assert set(table["strategy"]) == {"equal_weight"}  # no policy trades that would have to beat the other rules
-    by_week = table[table["strategy"] == "equal_weight"].set_index("week_start")
-    weights = json.loads(by_week.loc["2020-02-03", "weights"])
-    assert weights == pytest.approx({"A": 0.2, "B": 0.2, "cash": 0.6})  # two symbols, each at most 20 %
-    # bought on the first week in which both are available, 0.4 of the value at 10 bps: 0.04 %
-    first = by_week[by_week["turnover"] > 0].iloc[0]
-    assert first["turnover"] == pytest.approx(0.4)
-    assert first["net_return"] == pytest.approx(-0.0004, abs=1e-7)
-    # A rises by 10 % from the open: 0.2 * 0.10 = 2 %, without a trade worth speaking of
-    assert by_week.loc["2020-02-03", "net_return"] == pytest.approx(0.02, abs=1e-6)
-    # then A weighs 0.22 / 1.02 and B 0.2 / 1.02: back to 0.2 each, trading 0.015686 + 0.003922
-    last = by_week.loc["2020-02-10"]
-    assert last["turnover"] == pytest.approx((0.22 / 1.02 - 0.2) + (0.2 - 0.2 / 1.02), abs=1e-6)
-    assert growth(table, "equal_weight") == pytest.approx(
-        (1 - 0.0004) * 1.02 * (1 - last["turnover"] * 0.001) - 1, abs=1e-5
-    )
-    assert np.isnan(growth(table, "ppo"))
-
-
-@pytest.fixture(scope="module")
-def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2022), NO_MODELS)
-
-
-@pytest.fixture(scope="module")
-def snapshots(panel: PricePanel, forecasts: pd.DataFrame) -> dict[tuple[str, int], ModelSnapshot]:
-    bars, made = WeeklyPanel.from_panel(panel), {}
-    for family, year in (("ppo", 2018), ("ppo", 2019), ("sac", 2019)):
-        config = PpoConfig(**TINY_PPO) if family == "ppo" else SacConfig(**TINY_SAC)
-        weeks = training_weeks(bars, forecasts, family, cutoff_of_year(year), config)
-        made[family, year] = train_policy_snapshot(family, weeks, cutoff_of_year(year), config, MADE_UP)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +67,14 @@ def held(table: pd.DataFrame, strategy: str) -> pd.DataFrame:
     return pd.DataFrame([json.loads(text) for text in rows["weights"]], index=pd.Index(rows["week_start"])).fillna(0.0)
 
 
+def test_where_no_policy_trades_equal_weight_is_alone(panel, forecasts) -> None:
+    table, used, *_ = backtest(panel, forecasts, [2018], {"ppo": Stored(), "sac": Stored()})
+    assert used == {"ppo": (), "sac": ()}
+    assert set(table["strategy"]) == {"equal_weight"}
+    assert growth(table, "equal_weight") == pytest.approx(np.prod(1 + table["net_return"]) - 1)
+    assert np.isnan(growth(table, "ppo"))
+
+
 def test_all_trade_the_same_weeks_from_the_first_that_all_can(panel, forecasts, snapshots) -> None:
     sources = {"ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
     table, used, *_ = backtest(panel, forecasts, [2019, 2020], sources)
@@ -118,50 +88,54 @@ def test_all_trade_the_same_weeks_from_the_first_that_all_can(panel, forecasts, 
     assert used == {"ppo": ("snapshot-2018-12-31", "snapshot-2019-12-31")}
 
 
-def test_other_seeds_trade_the_same_weeks_under_their_own_names(panel, forecasts, snapshots) -> None:
-    bars, config = WeeklyPanel.from_panel(panel), PpoConfig(**TINY_PPO)
-    main = [snapshots["ppo", year] for year in (2018, 2019)]
+def test_other_seeds_trade_the_same_weeks_under_their_own_names(panel, bars, forecasts, snapshots) -> None:
+    main = snapshots["ppo", 2018]
 
-    def trained(year: int, options: PpoConfig, first_week: int = 0) -> ModelSnapshot:
-        cutoff_date = cutoff_of_year(year)
-        weeks = training_weeks(bars, forecasts, "ppo", cutoff_date, options)
-        weeks = weeks.select(slice(first_week, None))
-        return train_policy_snapshot("ppo", weeks, cutoff_date, options, MADE_UP)
+    def trained(seed: int, first_week: int = 0) -> ModelSnapshot:
+        options = CONFIG["ppo"].replace(seed=seed)
+        weeks = training_weeks(bars, forecasts, "ppo", main.cutoff_date, options).select(slice(first_week, None))
+        return train_policy_snapshot("ppo", weeks, main.cutoff_date, options, MADE_UP)
 
-    second = [trained(year, config.replace(seed=config.seed + 1)) for year in (2018, 2019)]
+    second = trained(1)
     sources = {
-        1: Stored(*second),
-        2: Stored(second[0]),  # of seed 1, under the number of another
-        3: Stored(trained(2018, config.replace(seed=config.seed + 3), first_week=1)),  # from other data
+        1: Stored(second),
+        2: Stored(second),  # under the number of another
+        3: Stored(trained(3, first_week=1)),  # from other data
         4: Stored(),
     }
-    years = [2019]
-    result = backtest(panel, forecasts, years, {"ppo": Stored(*main)}, other_seeds={"ppo": sources})
-    of = {name: rows.reset_index(drop=True) for name, rows in result.table.groupby("strategy")}
+    table = backtest(panel, forecasts, [2019], {"ppo": Stored(main)}, other_seeds={"ppo": sources}).table
+    of = {name: rows.reset_index(drop=True).drop(columns="strategy") for name, rows in table.groupby("strategy")}
     assert set(of) == {"ppo", "ppo_seed_1", *WITHOUT_FORECASTS}
-    assert of["ppo_seed_1"]["week_start"].equals(of["ppo"]["week_start"])
     assert not of["ppo_seed_1"]["weights"].equals(of["ppo"]["weights"])
-    alone = backtest(panel, forecasts, years, {"ppo": Stored(*second)}).table
-    expected = alone[alone["strategy"] == "ppo"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of["ppo_seed_1"].drop(columns="strategy"), expected.drop(columns="strategy"))
-    # 2020 is traded by the snapshots of 2018 (the week of 2019-12-30) and 2019; seed 1 has both, now
-    table = backtest(panel, forecasts, [2020], {"ppo": Stored(*main)}, other_seeds={"ppo": sources}).table
-    assert {name for name in set(table["strategy"]) if family_of_seed(name)} == {"ppo_seed_1"}
-    lacking = {1: Stored(second[1])}
-    table = backtest(panel, forecasts, [2020], {"ppo": Stored(*main)}, other_seeds={"ppo": lacking}).table
+    alone = backtest(panel, forecasts, [2019], {"ppo": Stored(second)}).table
+    expected = alone[alone["strategy"] == "ppo"].reset_index(drop=True).drop(columns="strategy")
+    pd.testing.assert_frame_equal(of["ppo_seed_1"], expected)
+    # 2020 is traded by the snapshots of 2018 (the week of 2019-12-30) and 2019; seed 1 lacks the second
+    both = Stored(main, snapshots["ppo", 2019])
+    table = backtest(panel, forecasts, [2020], {"ppo": both}, other_seeds={"ppo": {1: Stored(second)}}).table
     assert "ppo_seed_1" not in set(table["strategy"])
 
 
-def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots) -> None:
-    """What is traded in a week is what its weights lack of those of the week before, drifted to the open."""
-    sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
-    table = backtest(ragged, build_forecast_features(ragged, [2020], NO_MODELS), [2020], sources).table
+def test_after_a_listing_in_mid_year_all_go_on_from_what_they_held_and_see_their_own_past(
+    ragged, snapshots, monkeypatch
+) -> None:
+    """What is traded in a week is what its weights lack of those of the week before, drifted to the open.
+
+    And a rule that holds what rose in the week before holds just that.
+    """
+
+    def rose(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
+        return follow(arithmetic.equal_weight(known.weeks.available & (known.past_returns[:, -1] > 0), rules))
+
+    monkeypatch.setitem(BASELINES, "risk_parity", replace(BASELINES["risk_parity"], rule=rose))  # type: ignore[arg-type]
+    forecasts = build_forecast_features(ragged, [2020], NO_MODELS)
+    table = backtest(ragged, forecasts, [2020], {"ppo": Stored(snapshots["ppo", 2019])}).table
     bars = WeeklyPanel.from_panel(ragged)
+    bars = bars.select(np.isin(bars.weeks.start, table["week_start"].to_numpy("datetime64[D]")))
     weeks = market_weeks(bars, bars.momentum)
-    weeks = weeks.select(np.isin(weeks.week_start, table["week_start"].to_numpy("datetime64[D]")))
     [first, *_] = np.flatnonzero(weeks.available[:, 0])
     assert weeks.week_start[first] == np.datetime64("2020-07-06")  # 20 daily returns are known by then
-    for strategy in ("ppo", "sac", *WITHOUT_FORECASTS):
+    for strategy in ("ppo", *WITHOUT_FORECASTS):
         weights = held(table, strategy).reindex(columns=[*ragged.symbols, "cash"], fill_value=0.0).to_numpy()
         grown = weights.copy()
         grown[:, :-1] *= 1 + weeks.weekly_return
@@ -172,6 +146,9 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots
         turnover = table.loc[table["strategy"] == strategy, "turnover"].to_numpy()
         np.testing.assert_allclose(turnover[1:], traded, rtol=0, atol=1e-12, err_msg=strategy)
         assert turnover[0] == pytest.approx(weights[0, :-1].sum())
+        if strategy == "risk_parity":
+            risen = weeks.available & (past_weekly_returns(ragged, bars.weeks)[:, -1] > 0)
+            np.testing.assert_array_equal(weights[:, :-1] > 0, risen)
 
 
 def test_holdings_go_over_new_year_by_hand(snapshots) -> None:
@@ -192,11 +169,6 @@ def test_holdings_go_over_new_year_by_hand(snapshots) -> None:
     back_to_even = (risen - even) + 5 * (even - others)
     assert january.loc["equal_weight", "turnover"] == pytest.approx(back_to_even, abs=1e-8)
     assert january.loc["equal_weight", "net_return"] == pytest.approx(-0.001 * back_to_even, abs=1e-8)
-    # of a strategy that was not there nothing is held
-    unknown = first[first["strategy"] != "buy_and_hold"]
-    after = backtest(panel, forecasts, [2021], sources, before=unknown).table.set_index(["week_start", "strategy"])
-    assert after.loc[("2021-01-04", "buy_and_hold"), "turnover"] == pytest.approx(0.98)
-    assert after.loc[("2021-01-04", "equal_weight"), "turnover"] == pytest.approx(back_to_even, abs=1e-8)
 
 
 def test_year_after_year_is_as_all_years_at_once(ragged, snapshots) -> None:
@@ -215,32 +187,6 @@ def test_year_after_year_is_as_all_years_at_once(ragged, snapshots) -> None:
         np.testing.assert_allclose(chained[column], at_once[column], rtol=0, atol=1e-12)
     for strategy in ("ppo", *WITHOUT_FORECASTS):
         pd.testing.assert_frame_equal(held(chained, strategy), held(at_once, strategy), check_like=True, atol=1e-12)
-
-
-def test_what_was_held_and_has_no_price_is_one_sentence(panel, forecasts, snapshots) -> None:
-    sources = {"ppo": Stored(snapshots["ppo", 2019])}
-    first = backtest(panel, forecasts, [2020], sources).table
-    gone = first.assign(weights=[text.replace(panel.symbols[0], "GONE") for text in first["weights"]])
-    words = r"backtest: expected prices of what was held after the week of 2020-12-28, got none of GONE; make the year"
-    with pytest.raises(TableError, match=words):
-        backtest(panel, forecasts, [2021], sources, before=gone)
-
-
-def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(ragged, snapshots, monkeypatch) -> None:
-    """A rule that holds what rose in the week before holds just that, in every week."""
-
-    def rose(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
-        return follow(arithmetic.equal_weight(known.weeks.available & (known.past_returns[:, -1] > 0), rules))
-
-    monkeypatch.setitem(BASELINES, "risk_parity", replace(BASELINES["risk_parity"], rule=rose))  # type: ignore[arg-type]
-    forecasts = build_forecast_features(ragged, [2020], NO_MODELS)
-    table = backtest(ragged, forecasts, [2020], {"ppo": Stored(snapshots["ppo", 2019])}).table
-    bars = WeeklyPanel.from_panel(ragged)
-    weeks = market_weeks(bars, bars.momentum)
-    risen = weeks.available & (past_weekly_returns(ragged, bars.weeks)[:, -1] > 0)
-    rows = np.isin(bars.weeks.start, table["week_start"].to_numpy("datetime64[D]"))
-    weights = held(table, "risk_parity").reindex(columns=[*bars.symbols], fill_value=0.0)
-    np.testing.assert_array_equal(weights.to_numpy() > 0, risen[rows])
 
 
 def test_nobody_holds_what_one_forecaster_does_not_know(panel, forecasts, snapshots) -> None:
@@ -266,20 +212,31 @@ def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(panel, f
     own = forecasts.copy()
     second_half = own["week_start"].between("2020-07-01", "2020-12-31")
     own.loc[second_half, "lstm_source"] = "snapshot-2019-12-31"
-    ppo = Stored(snapshots["ppo", 2019])
-    table, _, *_ = backtest(panel, own, [2020], {"ppo": ppo})
+    ppo = {"ppo": Stored(snapshots["ppo", 2019])}
+    table = backtest(panel, own, [2020], ppo).table
     assert set(table["strategy"]) == {"ppo", *WITHOUT_FORECASTS, "lstm_top", "lstm_tilt"}
     assert table["week_start"].min() == pd.Timestamp("2020-07-06")
-    assert set(backtest(panel, forecasts, [2020], {"ppo": ppo}).table["strategy"]) == {"ppo", *WITHOUT_FORECASTS}
+    assert set(backtest(panel, forecasts, [2020], ppo).table["strategy"]) == {"ppo", *WITHOUT_FORECASTS}
 
 
 def test_a_top_tenth_is_there_where_the_first_week_has_symbols_enough(ragged, snapshots, monkeypatch) -> None:
     """What is listed in July decides nothing about January."""
     own = build_forecast_features(ragged, [2020], NO_MODELS).assign(lstm_source="snapshot-2019-12-31")
     for enough, names in ((len(ragged.symbols) - 1, {"lstm_decile"}), (len(ragged.symbols), set())):
-        monkeypatch.setattr("brain_assets.portfolio.backtest.ENOUGH_FOR_TENTHS", enough)
+        monkeypatch.setattr("brain_assets.portfolio.baselines.ENOUGH_FOR_TENTHS", enough)
         table = backtest(ragged, own, [2020], {"ppo": Stored(snapshots["ppo", 2019])}).table
         assert {name for name in set(table["strategy"]) if is_tenth(name)} == names
+
+
+def test_what_cannot_be_traded_is_one_sentence(panel, forecasts, snapshots) -> None:
+    sources = {"ppo": Stored(snapshots["ppo", 2019])}
+    with pytest.raises(TableError, match="backtest: expected complete weeks in 2030, got none; choose other years"):
+        backtest(panel, forecasts, [2030], sources)
+    first = backtest(panel, forecasts, [2020], sources).table
+    gone = first.assign(weights=[text.replace(panel.symbols[0], "GONE") for text in first["weights"]])
+    words = r"backtest: expected prices of what was held after the week of 2020-12-28, got none of GONE; make the year"
+    with pytest.raises(TableError, match=words):
+        backtest(panel, forecasts, [2021], sources, before=gone)
 
 
 def test_strategies_compared_by_hand() -> None:
@@ -294,16 +251,54 @@ def test_strategies_compared_by_hand() -> None:
     table = pd.DataFrame(rows, columns=["week_start", "strategy", "net_return", "turnover", "weights"])
     equal, ppo = compare(table).loc[["equal_weight", "ppo"]].to_dict("records")
     assert equal["net_return"] == pytest.approx(1.02 * 1.01 - 1)
-    assert (equal["active_return"], equal["gross_active_return"]) == (0.0, 0.0)
+    assert equal["active_return"] == 0.0
     assert np.isnan(equal["break_even"])
     assert ppo["active_return"] == pytest.approx(1.03 * 1.02 - 1.02 * 1.01)
-    assert ppo["gross_active_return"] == pytest.approx(1.03 / 0.999 * 1.02 / 0.9995 - 1.02 / 0.999 * 1.01)
     lead = np.log(1.03 * 1.02 / 0.999 / 0.9995) - np.log(1.02 * 1.01 / 0.999)
     assert ppo["break_even"] == pytest.approx(lead / 0.5 * 10_000)
     assert ppo["mean_turnover"] == pytest.approx(0.75)
     assert ppo["sharpe_ratio"] == pytest.approx(0.025 / np.std([0.03, 0.02], ddof=1) * 52**0.5)
 
 
-def test_no_week_at_all_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:
-    with pytest.raises(TableError, match="backtest: expected complete weeks in 2030, got none; choose other years"):
-        backtest(panel, forecasts, [2030], {"ppo": Stored()})
+RULES = PortfolioConstraints(max_weight=0.5, min_cash=0.02)
+
+
+@pytest.mark.parametrize(
+    ("weights", "problem"),
+    [
+        ([0.5, 0.48, 0.02], None),
+        ([0.6, 0.3, 0.1], "hold more than 50% of one symbol"),
+        ([0.5, 0.49, 0.01], "hold less than 2% of cash"),
+        ([-0.1, 0.5, 0.6], "are short"),
+        ([0.4, 0.4, 0.1], "do not add up to 1"),
+        ([np.nan, 0.4, 0.1], "are not finite"),
+    ],
+)
+def test_weights_are_checked_by_hand(weights: list[float], problem: str | None) -> None:
+    found = weights_verdict(np.array([[0.3, 0.3, 0.4], weights]), RULES)
+    assert found.passed is (problem is None)
+    assert problem is None or (f"1 {problem}" in found.words and "of 2" in found.words)
+
+
+def test_weights_of_a_backtest_have_cash_last_and_a_third_of_few_symbols_may_exceed_the_cap() -> None:
+    weights = {
+        "ppo": {"A": 0.4, "cash": 0.6},
+        "ppo_seed_1": {"cash": 0.5, "B": 0.5},
+        "lstm_top": {"A": 0.98, "cash": 0.02},
+    }
+    table = pd.DataFrame({"strategy": list(weights), "weights": [json.dumps(each) for each in weights.values()]})
+    assert backtest_weights_verdict(table, RULES).words == "3 sets of weights keep the trading rules"
+    for n_concentrated, row in ((1, 0), (2, 2)):
+        table.loc[row, "weights"] = '{"A": 0.6, "B": 0.38, "cash": 0.02}'
+        found = backtest_weights_verdict(table, RULES).words
+        assert f"got {n_concentrated} hold more than 50% of one symbol of 3" in found
+
+
+def test_each_policy_has_to_beat_equal_weight() -> None:
+    def told(**returns: float) -> CheckResult:
+        return beats_equal_weight(pd.DataFrame({"strategy": list(returns), "net_return": list(returns.values())}))
+
+    assert told(ppo=0.2, sac=0.15, equal_weight=0.1).passed
+    assert told(equal_weight=0.1).passed
+    found = told(ppo=0.2, sac=0.05, equal_weight=0.1, ppo_seed_1=0.0)
+    assert (found.passed, found.words) == (False, "ppo +20.0%, sac +5.0%; equal weight +10.0%")

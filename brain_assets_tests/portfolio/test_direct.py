@@ -1,7 +1,5 @@
 """The gradient of `direct` is that of the market's arithmetic, and where it leads to is known on toy markets."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,20 +7,16 @@ import torch
 from brain_assets import registry
 from brain_assets.portfolio import arithmetic, direct
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset, fit_observation_scaler
 from brain_assets.portfolio.direct import DirectConfig, Market
-from brain_assets.portfolio.environment import REWARD_SCALE, VectorizedPortfolioEnv
-from brain_assets.portfolio.observations import N_MARKET_FEATURES, fit_observation_scaler
-from brain_assets.portfolio.policy import PolicyProgress, PolicyRunner
-from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
-from brain_assets_tests.portfolio.test_training import SHORT as SHORTS
-from brain_assets_tests.portfolio.test_training import TINY as TINIES
+from brain_assets.portfolio.policy import PolicyRunner
+from brain_assets.portfolio.strategy import run_equal_weight, run_strategy
+from brain_assets.portfolio.training import REWARD_SCALE, VectorizedPortfolioEnv
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 FAMILY = registry.get("direct")
 CONSTRAINTS = PortfolioConstraints()
 DEAR = PortfolioConstraints(cost_bps=80.0, max_weight=0.3)
-TINY, SHORT = TINIES["direct"], SHORTS["direct"]
 
 
 def ragged(n_weeks: int, n_assets: int) -> PolicyDataset:
@@ -37,21 +31,6 @@ def some_arrays(seed: int = 0) -> dict[str, np.ndarray]:
         "slopes": random.normal(size=N_MARKET_FEATURES).astype(np.float32),
         "persistence": np.array([0.4], dtype=np.float32),
     }
-
-
-def fit(
-    weeks: PolicyDataset, config: DirectConfig = TINY, rules: PortfolioConstraints = CONSTRAINTS
-) -> dict[str, np.ndarray]:
-    return {**FAMILY.fit(weeks, config, rules, lambda _: None, "cpu"), **fit_observation_scaler(weeks).arrays}
-
-
-def act(
-    arrays: dict[str, np.ndarray],
-    weeks: PolicyDataset,
-    config: DirectConfig = TINY,
-    rules: PortfolioConstraints = CONSTRAINTS,
-) -> StrategyRun:
-    return PolicyRunner(FAMILY, arrays, config, weeks, rules).rollout()
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.3])
@@ -93,66 +72,20 @@ def test_what_it_trains_on_is_the_arithmetic_and_the_environment_step_by_step(ra
     )
     env.reset()
     env._held[0] = start
+    parts = Market(weeks, config.replace(block_weeks=5), DEAR)  # blocks go on from what was held there last
+    learned = [torch.tensor(value, dtype=torch.float64) for value in arrays.values()]
+    by_part = [parts.pass_through(np.array([week]), *learned)[0] for week in range(0, 60, 5)]
+    np.testing.assert_allclose(torch.cat(by_part), found[0])
     for week in range(60):
         np.testing.assert_allclose(market.held[week], env._held[0], rtol=0, atol=1e-12)
         reward = env.step(runner.logits[week][None])[1][0] / REWARD_SCALE + env._equal_weight_growth[week]
         assert reward == pytest.approx(np.log1p(run.net_return[week]), abs=1e-12)
 
 
-def test_blocks_go_on_from_what_was_held_there_last() -> None:
-    weeks = ragged(20, 5)
-    learned = [torch.tensor(value, dtype=torch.float64) for value in some_arrays().values()]
-    whole = Market(weeks, DirectConfig(block_weeks=20), DEAR).pass_through(np.array([0]), *learned)[0]
-    parts = Market(weeks, DirectConfig(block_weeks=5), DEAR)
-    for first in range(0, 20, 5):
-        np.testing.assert_allclose(parts.pass_through(np.array([first]), *learned)[0], whole[first : first + 5])
-
-
 def test_luck_is_measured_against_as_many_directions_as_there_are() -> None:
     assert direct.standard_errors(1, 0.95) == pytest.approx(1.96, abs=0.001)  # a normal's, both sides
     assert direct.standard_errors(2, 0.95) == pytest.approx((-2.0 * np.log(0.05)) ** 0.5)
     weeks = toy_weeks(60, 3)
-    assert Market(weeks, TINY, CONSTRAINTS).n_directions == N_MARKET_FEATURES + 1
+    assert Market(weeks, DirectConfig(), CONSTRAINTS).n_directions == N_MARKET_FEATURES + 1
     weeks.signals[:] = 0.0
-    assert Market(weeks, TINY, CONSTRAINTS).n_directions == 4
-
-
-def test_it_stays_at_equal_weight_where_nothing_is_certain() -> None:
-    weeks = toy_weeks(300, 20, seed=1)
-    run = act(fit(weeks, SHORT), weeks, SHORT)
-    apart = np.abs(run.weights - arithmetic.equal_weight(weeks.available, CONSTRAINTS)).sum(axis=1) / 2
-    assert apart.mean() < 0.05
-
-
-def test_it_trades_less_where_trading_is_dear() -> None:
-    """A forecast that is worth 40 basis points a week is followed at 10 a dollar traded, at 200 it is not."""
-    weeks = toy_weeks(300, 20, seed=2, rank_correlation=0.2)
-    turnover = []
-    for cost_bps in (10.0, 200.0):
-        rules = PortfolioConstraints(cost_bps=cost_bps)
-        turnover.append(float(act(fit(weeks, SHORT, rules), weeks, SHORT, rules).turnover[1:].mean()))
-    assert turnover[0] > 3.0 * turnover[1]
-
-
-def test_weeks_and_values_that_are_not_known_yet_change_nothing() -> None:
-    weeks = ragged(60, 5)
-    arrays = fit(weeks)
-    before = act(arrays, weeks).weights
-    changed = {name: getattr(weeks, name).copy() for name in ("forecast", "momentum", "volatility", "signals")}
-    for value in changed.values():
-        value[41:] *= 3.0
-    later = {name: getattr(weeks, name).copy() for name in ("pre_open_return", "weekly_return")}
-    for value in later.values():
-        value[40:] += 0.5
-    after = act(arrays, replace(weeks, **changed, **later)).weights
-    np.testing.assert_array_equal(after[:41], before[:41])
-    assert (after[41:] != before[41:]).any()
-
-
-def test_progress_is_the_learning_curve_and_rises() -> None:
-    seen: list[PolicyProgress] = []
-    weeks = toy_weeks(100, 6, rank_correlation=0.5)
-    FAMILY.fit(weeks, TINY, CONSTRAINTS, seen.append, "cpu")
-    assert [point.steps for point in seen] == [4 * 13 * update for update in range(1, 21)]
-    assert {point.total_steps for point in seen} == {20 * 4 * 13}
-    assert seen[-1].mean_episode_reward > 1.0 > 0.01 > abs(seen[0].mean_episode_reward)
+    assert Market(weeks, DirectConfig(), CONSTRAINTS).n_directions == 4

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from brain_assets import registry
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, equal_weight, target_weights
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight, target_weights
+from brain_assets.portfolio.dataset import AVAILABLE, N_FEATURES, N_MARKET_FEATURES
 from brain_assets.portfolio.networks import LogitNetwork, PpoNetwork, SacNetwork
-from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES, N_MARKET_FEATURES
-from brain_assets.portfolio.sac import SacConfig
 
 CONSTRAINTS = PortfolioConstraints()
 pytestmark = pytest.mark.parametrize("family", ["ppo", "sac"])
@@ -89,15 +88,3 @@ def test_it_starts_at_equal_weight_of_what_is_available(family: str, n_assets: i
     available = observation[:, AVAILABLE] > 0.5
     weights = target_weights(network.act(observation.ravel()), available, CONSTRAINTS)
     np.testing.assert_allclose(weights, equal_weight(available, CONSTRAINTS), atol=1e-6)
-
-
-def test_logits_stay_within_their_bounds(family: str) -> None:
-    network = lively_network(family)
-    torch.nn.init.constant_(network.score.bias, 1e6)
-    logits = network.act(random_observation(5).ravel())
-    if family == "sac":
-        assert network.logit_bound == SacConfig().score_limit
-        np.testing.assert_allclose(logits[:-1], network.logit_bound)
-    else:  # unbounded; the environment cuts explored ones off
-        assert network.logit_bound == LOGIT_BOUND
-        assert logits[:-1].min() > LOGIT_BOUND

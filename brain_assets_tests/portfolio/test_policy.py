@@ -3,7 +3,6 @@
 import datetime
 import json
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -13,23 +12,17 @@ import pytest
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import PluginError, PolicyError, TableError, TrainingError
-from brain_assets.forecasting.walkforward import build_forecast_features
-from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.backtest import backtest
+from brain_assets.portfolio.backtest import backtest, beats_equal_weight
 from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT
-from brain_assets.portfolio.checks import beats_equal_weight
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.diagnostics import degeneracy
-from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.portfolio.policy import Act, OnProgress, Policy, PolicyProgress, PolicyRunner, followed_by, weights_on
-from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.policies import degeneracy, train_policy_snapshot, training_weeks
+from brain_assets.portfolio.policy import Act, PolicyProgress, PolicyRunner, followed_by, weights_on
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
-from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored, rollout
+from brain_assets_tests.portfolio.toy_results import Said, Stored, rollout
 from examples.momentum_policy import MomentumRank
 
 CUTOFF = datetime.date(2018, 12, 31)
@@ -46,34 +39,8 @@ def registered() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2021), NO_MODELS)
-
-
-@pytest.fixture
-def weeks(panel: PricePanel, forecasts: pd.DataFrame) -> PolicyDataset:
-    return training_weeks(WeeklyPanel.from_panel(panel), forecasts, "momentum_rank", CUTOFF, MomentumRank.Config())
-
-
-def runner(policy: Policy, weeks: PolicyDataset) -> PolicyRunner:
-    return PolicyRunner(policy, {}, policy.Config(), weeks, CONSTRAINTS)
-
-
-def test_ranks_of_momentum_become_weights_by_hand() -> None:
-    weeks = toy_weeks(2, 3)
-    weeks.momentum[0] = [0.3, -0.1, 0.2]
-    weeks.available[1, 0] = False
-    weeks.momentum[1] = [np.nan, 0.1, 0.2]
-    rules = PortfolioConstraints(max_weight=1.0, min_cash=0.0)
-    ranker = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules)
-    run = ranker.rollout()
-    np.testing.assert_array_equal(ranker.logits[0], [2.0, 0.0, 1.0, 0.0])
-    np.testing.assert_allclose(run.weights[0], np.exp([2.0, 0.0, 1.0, 0.0]) / (np.e**2 + np.e + 2))
-    np.testing.assert_allclose(run.weights[1], np.exp([-np.inf, 1.0, 2.0, 0.0]) / (np.e**2 + np.e + 1))
-
-
-def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks, tmp_path) -> None:
+def test_a_policy_that_learns_nothing_goes_the_same_road(panel, bars, forecasts, tmp_path) -> None:
+    weeks = training_weeks(bars, forecasts, "momentum_rank", CUTOFF, MomentumRank.Config())
     snapshot = train_policy_snapshot("momentum_rank", weeks, CUTOFF, MomentumRank.Config(), MADE_UP)
     training = snapshot.metadata["training"]
     assert training["curve"] == []
@@ -84,11 +51,11 @@ def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks
     snapshot.save(tmp_path / snapshot.name)
     loaded = ModelSnapshot.load(tmp_path / snapshot.name)
     last = weeks.select(slice(-52, None))
-    np.testing.assert_array_equal(weights_on(loaded, weeks), runner(MomentumRank(), last).rollout().weights)
+    runner = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(), last, CONSTRAINTS)
+    np.testing.assert_array_equal(weights_on(loaded, weeks), runner.rollout().weights)
     result = backtest(panel, forecasts, [2019], {"momentum_rank": Stored(loaded)})
     assert result.used == {"momentum_rank": ("snapshot-2018-12-31",)}
     table = result.table[result.table["strategy"] == "momentum_rank"]
-    bars = WeeklyPanel.from_panel(panel)
     traded = bars.select(np.isin(bars.weeks.start, table["week_start"].to_numpy().astype("datetime64[D]")))
     held = pd.DataFrame([json.loads(text) for text in table["weights"]]).fillna(0.0)
     assert len(table) > 50
@@ -96,26 +63,22 @@ def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks
     assert beats_equal_weight(result.table).words.startswith("momentum_rank ")
 
 
-class Odd(Policy):
-    """Gives what a test says."""
+class Odd(Said):
+    """Learns two numbers, and stays at equal weight."""
 
-    name, label, code_version, forecaster = "odd", "Odd", "1", "patchtst"
-    Config = ModelConfig
-    learned: ClassVar[dict[str, np.ndarray]] = {}
-    said: ClassVar[object] = None
+    name, label, forecaster = "odd", "Odd", "patchtst"
+    learned = np.array([1.0, 2.0], dtype=np.float32)
 
     def layout(self, config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
         return {"slope": (2,)}
 
-    def fit(
-        self, weeks: PolicyDataset, config: ModelConfig, rules: PortfolioConstraints, progress: OnProgress, device: str
-    ) -> Mapping[str, np.ndarray]:
+    def fit(self, weeks, config, rules, progress, device) -> Mapping[str, np.ndarray]:
         progress(PolicyProgress(1, 2, float("nan")))
         progress(PolicyProgress(2, 2, 0.5))
-        return self.learned
+        return {"slope": self.learned}
 
     def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
-        return lambda week, held: self.said  # type: ignore[return-value]
+        return lambda week, held: np.zeros(weeks.n_assets + 1)
 
 
 class FollowerConfig(ModelConfig):
@@ -124,81 +87,60 @@ class FollowerConfig(ModelConfig):
     forecaster: str = "lstm"
 
 
-class Follower(Odd):
+class Follower(Said):
     """Holds what its forecasts rank highest."""
 
-    name, label = "follower", "Follower"
-    Config = FollowerConfig
-
-    def layout(self, config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
-        return {}
-
-    def fit(self, *_: object) -> Mapping[str, np.ndarray]:
-        return {}
+    name, label, Config = "follower", "Follower", FollowerConfig
 
     def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
         highest = np.nan_to_num(weeks.forecast, nan=-1.0) == np.nanmax(weeks.forecast, axis=1, keepdims=True)
         return lambda week, held: np.append(5.0 * highest[week], 0.0)
 
 
-SLOPE = np.array([1.0, 2.0], dtype=np.float32)
-
-
 @pytest.mark.parametrize(
-    ("said", "got"),
+    ("said", "rate", "problem"),
     [
-        ([0.0, 0.0, 0.0], r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\)"),
-        ([0.0, np.nan, 0.0, 0.0], r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0\.\]"),
-        ([0.0, 0.0, 0.0, -np.inf], "logits that are numbers, or -inf for an asset, got .*"),
+        ([0.0, 0.0, 0.0], 1.0, r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\) in the week of"),
+        ([0.0, np.nan, 0.0, 0.0], 1.0, r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0"),
+        ([0.0, 0.0, 0.0, -np.inf], 1.0, "logits that are numbers, or -inf for an asset, got .*"),
+        ([0.0] * 4, 0.0, r"a trading rate in \(0, 1\], got 0.0; correct its"),
+        ([0.0] * 4, float("nan"), r"a trading rate in \(0, 1\], got nan; correct its"),
     ],
 )
-def test_what_are_no_logits_is_one_sentence(said: object, got: str) -> None:
-    words = f"^said: expected {got} in the week of 2016-01-04; correct its act, or train"
-    with pytest.raises(PolicyError, match=words):
-        rollout(said, 1.0, toy_weeks(2, 3), CONSTRAINTS)
+def test_what_cannot_be_traded_is_one_sentence(said: object, rate: float, problem: str) -> None:
+    with pytest.raises(PolicyError, match=f"^said: expected {problem}"):
+        rollout(said, rate, toy_weeks(2, 3), CONSTRAINTS)
 
 
-def test_a_training_that_gives_other_arrays_than_it_says_is_one_sentence(monkeypatch) -> None:
-    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE * np.float32(np.nan)})
-    with pytest.raises(TrainingError, match=r"^odd: expected fit to give finite numbers up to .* in slope"):
-        train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
-
-
-def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_reward(monkeypatch) -> None:
-    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
-    monkeypatch.setattr(Odd, "said", np.zeros(4))
+def test_arrays_are_checked_and_points_of_a_learning_curve_kept_where_they_have_a_reward(monkeypatch) -> None:
     seen: list[PolicyProgress] = []
     snapshot = train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP, seen.append)
     assert [point.steps for point in seen] == [1, 2]
     assert snapshot.metadata["training"]["curve"] == [{"steps": 2, "reward": 0.5}]
     assert degeneracy(snapshot.metadata["training"]) is not None  # equal weights every week
+    monkeypatch.setattr(Odd, "learned", Odd.learned * np.float32(np.nan))
+    with pytest.raises(TrainingError, match=r"^odd: expected fit to give finite numbers up to .* in slope"):
+        train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
 
 
-def test_a_forecaster_without_forecasts_is_one_sentence(panel, forecasts, monkeypatch) -> None:
-    without = forecasts.drop(columns=["patchtst", "patchtst_source"])
-    problem = r"^forecaster: expected one of lstm, average, which walkforward_forecasts has, got patchtst; corr"
-    with pytest.raises(TableError, match=problem):
-        training_weeks(WeeklyPanel.from_panel(panel), without, "odd", CUTOFF, Odd.Config())
-    trained = training_weeks(WeeklyPanel.from_panel(panel), forecasts, "odd", CUTOFF, Odd.Config())
-    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
-    monkeypatch.setattr(Odd, "said", np.zeros(trained.n_assets + 1))
-    snapshot = train_policy_snapshot("odd", trained, CUTOFF, Odd.Config(), MADE_UP)
-    with pytest.raises(TableError, match=problem):
-        backtest(panel, without, [2019], {"odd": Stored(snapshot)})
+@pytest.mark.parametrize("column", ["realized", "lstm_source", "ridge"])
+def test_what_is_no_forecaster_of_the_table_cannot_be_followed(panel, bars, forecasts, column: str) -> None:
+    """Least of all what was realized; and a policy cannot be traded where its forecasts are no more."""
+    config, trained = Follower.Config(forecaster=column), Follower.Config()
+    with pytest.raises(
+        TableError, match=rf"^forecaster: expected one of lstm, patchtst, .*, average, .*, got {column};"
+    ):
+        training_weeks(bars, forecasts, "follower", CUTOFF, config)
+    weeks = training_weeks(bars, forecasts, "follower", CUTOFF, trained)
+    snapshot = Stored(train_policy_snapshot("follower", weeks, CUTOFF, trained, MADE_UP))
+    without = forecasts.drop(columns=["lstm", "lstm_source"])
+    with pytest.raises(TableError, match=r"^forecaster: expected one of patchtst, .*, got lstm; correct"):
+        backtest(panel, without, [2019], {"follower": snapshot})
 
 
-@pytest.mark.parametrize("column", ["realized", "lstm_source"])
-def test_what_is_no_forecaster_of_the_table_cannot_be_followed(panel, forecasts, column: str) -> None:
-    """Least of all what was realized."""
-    config = PpoConfig(forecaster=column)
-    with pytest.raises(TableError, match=rf"^forecaster: expected one of lstm, patchtst, average, .*, got {column};"):
-        training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF, config)
-
-
-def test_a_policy_trades_the_forecasts_that_its_configuration_names(panel, forecasts, monkeypatch) -> None:
+def test_a_policy_trades_the_forecasts_that_its_configuration_names(panel, bars, forecasts) -> None:
     """A column that no family makes, such as a mean of several, can be followed; each snapshot follows its own."""
     table = forecasts.assign(average=-forecasts["lstm"], average_source="lstm, patchtst")
-    bars = WeeklyPanel.from_panel(panel)
     snapshots, seen = {}, {}
     for name, cutoff_date in (("average", CUTOFF), ("patchtst", datetime.date(2019, 12, 31))):
         config = Follower.Config(forecaster=name)
@@ -248,9 +190,3 @@ def test_an_asset_at_minus_infinity_is_sold_at_once() -> None:
     weights = rollout(said, 0.1, toy_weeks(2, 3), FREE).weights
     assert weights[0, 0] > 0.3
     assert weights[1, 0] == 0.0
-
-
-@pytest.mark.parametrize("rate", [0.0, -0.1, 1.5, float("nan")])
-def test_a_rate_that_is_none_is_one_sentence(rate: float) -> None:
-    with pytest.raises(PolicyError, match=r"^said: expected a trading rate in \(0, 1\], got .*; correct its"):
-        rollout(np.zeros((2, 4)), rate, toy_weeks(2, 3), CONSTRAINTS)

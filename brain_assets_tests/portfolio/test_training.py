@@ -3,23 +3,31 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import ConfigError
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio import arithmetic
+from brain_assets.portfolio.arithmetic import (
+    LOGIT_BOUND,
+    PortfolioConstraints,
+    all_cash,
+    project,
+    target_weights,
+    trade_toward,
+)
+from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset, fit_observation_scaler
 from brain_assets.portfolio.direct import DirectConfig
-from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.portfolio.training import VectorizedPortfolioEnv, traded_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()
@@ -92,13 +100,17 @@ def reference(family: str) -> str:
     return sha256(train(family))
 
 
-@networks
+@families
 def test_progress_is_the_learning_curve(family: str) -> None:
     seen: list[PolicyProgress] = []
-    fit(family, toy_weeks(60, 3), TINY[family], seen.append)
-    assert [point.steps for point in seen] == [52, 104, 156, 208]  # whole rollouts of 4 * 13
-    assert [point.total_steps for point in seen] == [200] * 4
-    assert np.isnan([point.mean_episode_reward for point in seen]).tolist() == [True, True, True, False]
+    fit(family, toy_weeks(100, 6, rank_correlation=0.5), TINY[family], seen.append)
+    n_points, total_steps = (20, 20 * 4 * 13) if family == "direct" else (4, 200)
+    assert [point.steps for point in seen] == [52 * done for done in range(1, n_points + 1)]  # rollouts of 4 * 13 weeks
+    assert {point.total_steps for point in seen} == {total_steps}
+    if family == "direct":
+        assert seen[-1].mean_episode_reward > 1.0 > 0.01 > abs(seen[0].mean_episode_reward)
+    else:  # the first episode of 52 weeks ends with the last rollout
+        assert np.isnan([point.mean_episode_reward for point in seen]).tolist() == [True, True, True, False]
 
 
 @families
@@ -111,15 +123,6 @@ def test_weeks_without_some_assets_can_be_learned_from(family: str) -> None:
     run = act(family, TINY[family], train(family, weeks), weeks)
     assert np.all(run.weights[:, :-1][~weeks.available] == 0.0)
     np.testing.assert_allclose(run.weights[5], [0.0, 0.0, 0.0, 1.0])
-
-
-def always_wins(n_weeks: int) -> PolicyDataset:
-    """Asset 2 earns 2 % every week, the others lose or stay; its forecast says so, nothing else does."""
-    weeks = toy_weeks(n_weeks, 5)
-    weeks.forecast[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
-    weeks.weekly_return[:] = weeks.forecast + np.random.default_rng(0).normal(0.0, 0.005, weeks.forecast.shape)
-    weeks.pre_open_return[:] = 0.0
-    return weeks
 
 
 def announced(n_weeks: int) -> PolicyDataset:
@@ -140,10 +143,9 @@ SHORT: dict[str, ModelConfig] = {
 }
 
 
-@pytest.mark.parametrize("market", [always_wins, announced])
 @pytest.mark.parametrize("family", ["ppo", "direct", pytest.param("sac", marks=pytest.mark.slow)])
-def test_the_asset_that_wins_is_held_at_its_cap(family: str, market: Callable[[int], PolicyDataset]) -> None:
-    weeks = market(120)
+def test_the_asset_that_wins_is_held_at_its_cap(family: str) -> None:
+    weeks = announced(120)
     train_weeks, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
     run = act(family, SHORT[family], train(family, train_weeks, SHORT[family]), later)
     wins = later.forecast == later.forecast.max(axis=1, keepdims=True)
@@ -173,3 +175,123 @@ def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: 
 def test_impossible_configs_are_refused_by_name(family: str, name: str, value: float, expected: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected .*{expected}"):
         TINY[family].replace(**{name: value})
+
+
+def make_env(weeks: PolicyDataset, n_envs: int = 1, episode_weeks: int = 52) -> VectorizedPortfolioEnv:
+    return VectorizedPortfolioEnv(
+        weeks, fit_observation_scaler(weeks), n_envs, CONSTRAINTS, episode_weeks=episode_weeks
+    )
+
+
+def equal_weight_growth(weeks: PolicyDataset) -> np.ndarray:
+    """Log growth of equal weight in each week, set right at the close before it, without costs."""
+    equal = arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
+    to_open, of_week = (np.log1p((equal * each).sum(axis=1)) for each in (weeks.pre_open_return, weeks.weekly_return))
+    return to_open + of_week
+
+
+def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
+    """120 steps of 12 episodes, with their ends: not a bit differs from one portfolio at a time."""
+    weeks = toy_weeks(90, 8, seed=4)
+    weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
+    env = make_env(weeks, 12, episode_weeks=37)
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), CONSTRAINTS, SIGNAL_SCALE)
+    env.seed(0)
+    seen = env.reset()
+    week, held = env.start.copy(), [arithmetic.all_cash(8)] * 12
+    for position in range(12):
+        np.testing.assert_array_equal(builder.build(int(week[position]), held[position]), seen[position])
+    random = np.random.default_rng(1)
+    n_ended, sums, equal = 0, np.zeros(12), equal_weight_growth(weeks)
+    for _ in range(120):
+        actions = random.normal(scale=random.choice([0.1, 0.5]), size=(12, 9)).astype(np.float32)
+        seen, rewards, done, infos = env.step(actions)
+        for i, at in enumerate(week):
+            logits = actions[i].astype(np.float64) * LOGIT_BOUND
+            logits[-1] += np.log(0.02 / 0.98 * max(weeks.available[at].sum(), 1))  # from the least cash
+            target = arithmetic.target_weights(logits, weeks.available[at], CONSTRAINTS)
+            found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], CONSTRAINTS)
+            held[i], week[i] = found.held_after, at + 1
+            assert rewards[i] == pytest.approx(100.0 * (np.log1p(found.net_return) - equal[at]), rel=1e-12, abs=1e-12)
+            sums[i] += rewards[i]
+            after = builder.build(min(at + 1, 89), held[i])
+            if done[i]:
+                np.testing.assert_array_equal(infos[i]["terminal_observation"], after)
+                assert infos[i]["TimeLimit.truncated"] is True
+                assert infos[i]["episode"] == {"r": sums[i], "l": 37}
+                week[i], held[i], sums[i] = env.start[i], arithmetic.all_cash(8), 0.0
+                after = builder.build(int(week[i]), held[i])
+                n_ended += 1
+            else:
+                assert infos[i] == {}
+            np.testing.assert_array_equal(seen[i], after)
+            assert env.observation_space.contains(seen[i])
+    assert n_ended == 12 * (120 // 37)
+
+
+def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
+    env = make_env(toy_weeks(60, 3), 64)
+    starts = []
+    for seed in (1, None, 1, None):
+        if seed is not None:
+            env.seed(seed)
+        env.reset()
+        starts.append(env.start.tolist())
+    assert starts[:2] == starts[2:]
+    assert starts[0] != starts[1]
+    assert set(starts[0]) == set(range(9))  # 60 weeks have 9 starts of 52
+
+
+def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(0)
+    scores = torch.from_numpy(random.normal(0.0, std, (n_rows, n_assets + 1)).astype(np.float32))
+    return scores, torch.from_numpy(random.random((n_rows, n_assets)) > 0.2)
+
+
+def test_weights_are_those_that_the_market_trades_to_to_the_bit() -> None:
+    random = np.random.default_rng(0)
+    weights, available = random.dirichlet(np.full(9, 0.4), size=50), random.random((50, 8)) > 0.2
+    found = arithmetic.differentiable_projection(
+        torch.from_numpy(weights), torch.from_numpy(available), CONSTRAINTS
+    ).numpy()
+    np.testing.assert_array_equal(found, project(weights, available, CONSTRAINTS))
+    assert {0.0, 0.2} <= set(found.ravel())
+
+
+def test_weights_have_the_derivatives_of_finite_differences() -> None:
+    """At scores of which some weights are at the cap, some at 0 because unavailable, and cash is at its floor."""
+    scores, available = random_scores(40, 6, 1.5)
+    worth = torch.from_numpy(np.random.default_rng(1).normal(size=7).astype(np.float32))
+    scores.requires_grad_()
+    (arithmetic.differentiable_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
+    base = scores.detach().numpy().astype(np.float64)
+    n_capped = (target_weights(base, available.numpy(), CONSTRAINTS)[:, :-1] == CONSTRAINTS.max_weight).sum()
+    assert 20 < n_capped < 200
+    wanted = np.empty(base.shape)
+    for column in range(7):
+        moved = []
+        for step in (1e-6, -1e-6):
+            changed = base.copy()
+            changed[:, column] += step
+            moved.append(target_weights(changed, available.numpy(), CONSTRAINTS) @ worth.numpy().astype(np.float64))
+        wanted[:, column] = (moved[0] - moved[1]) / 2e-6
+    assert scores.grad is not None
+    np.testing.assert_allclose(scores.grad.numpy(), wanted, atol=1e-4)
+
+
+def test_what_the_critics_of_sac_see_is_what_is_traded_with_its_derivative() -> None:
+    weeks = toy_weeks(30, 5)
+    weeks.available[::3, 1] = False
+    random, rate = np.random.default_rng(2), 0.3
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), CONSTRAINTS, 0.3)
+    held = random.dirichlet(np.ones(6), 30)
+    held[0] = all_cash(5)
+    target = target_weights(random.normal(size=(30, 6)), weeks.available, CONSTRAINTS)
+    seen = torch.from_numpy(builder.build(np.arange(30), held))
+    asked = torch.from_numpy(target.astype(np.float32)).requires_grad_()
+    traded = traded_weights(asked, seen, torch.from_numpy(weeks.available), rate, CONSTRAINTS)
+    expected = trade_toward(held, target, weeks.available, rate, CONSTRAINTS)
+    np.testing.assert_allclose(traded.detach().numpy(), expected, atol=1e-6)
+    traded[:, 0].sum().backward()
+    assert asked.grad is not None
+    np.testing.assert_allclose(asked.grad.numpy(), np.tile([rate, 0, 0, 0, 0, 0], (30, 1)))

@@ -1,11 +1,15 @@
 """Snapshots in memory, as what is computed from them takes them, and a policy that says what a test says."""
 
 import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from brain_assets.configuration import ModelConfig
+from brain_assets.portfolio import baselines
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policy import Act, Policy, PolicyRunner
@@ -26,8 +30,18 @@ class Stored:
         return self.by_date[cutoff_date]
 
 
-NO_MODELS = {"lstm": Stored(), "patchtst": Stored()}
+NO_MODELS = {"lstm": Stored(), "patchtst": Stored(), "boosting": Stored()}
 """Of forecasters: all of their forecasts are momentum."""
+
+
+@contextmanager
+def cheap_rules() -> Iterator[None]:
+    """Rules that ask skfolio or cvxpy take most time, and have tests of their own: here all are equal weight."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("risk_parity", "min_variance"):
+            patch.setitem(baselines.BASELINES, name, replace(baselines.BASELINES[name], rule=baselines.equal_weight))
+        patch.setattr(baselines, "forecast_tilt", lambda family: baselines.equal_weight)
+        yield
 
 
 class Said(Policy):
@@ -36,7 +50,7 @@ class Said(Policy):
     name, label, code_version, forecaster = "said", "Said", "1", "lstm"
     Config = ModelConfig
 
-    def __init__(self, said: object, rate: float = 1.0) -> None:
+    def __init__(self, said: object = 0.0, rate: float = 1.0) -> None:
         self.said, self.rate = said, rate
 
     def fit(self, *_: object) -> Mapping[str, np.ndarray]:

@@ -31,7 +31,7 @@ from brain_assets.market.calendar import Weeks, week_times
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.dataset import fit_observation_scaler
 from brain_assets.prove.no_lookahead import (
     GUARDED,
     LEAK,

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.dataset import PolicyDataset
-from brain_assets.portfolio.observations import (
+from brain_assets.portfolio.dataset import (
     FEATURES,
-    N_MARKET_FEATURES,
     SIGNAL_SCALE,
     ObservationBuilder,
+    PolicyDataset,
     fit_observation_scaler,
     market_observations,
 )
@@ -60,32 +59,6 @@ def test_observation_by_hand() -> None:
     np.testing.assert_allclose(second, np.ravel(expected), rtol=1e-6)
     assert first.dtype == np.float32
     assert len(first) == 3 * len(FEATURES)
-
-
-def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are() -> None:
-    weeks = toy_weeks(30, 4)
-    unknown = weeks.signals.copy()
-    unknown[5, 2, 1] = np.nan
-    unknown[:, :, 4] = np.nan
-    changed = replace(weeks, signals=unknown)
-    scaler = fit_observation_scaler(changed)
-    assert (scaler.mean[3 + 4], scaler.var[3 + 4], scaler.scale[3 + 4]) == (0.0, 0.0, 1.0)
-    observations = market_observations(changed, scaler, SIGNAL_SCALE)
-    assert observations[5, 2, 3 + 1] == 0.0
-    assert not observations[:, :, 3 + 4].any()
-    assert not market_observations(weeks, scaler, SIGNAL_SCALE)[:, :, 3 + 4].any()  # nor when it is known later
-    assert np.isfinite(observations).all()
-    others = [feature for feature in range(N_MARKET_FEATURES) if feature not in (3 + 1, 3 + 4)]
-    full = market_observations(weeks, fit_observation_scaler(weeks), SIGNAL_SCALE)
-    np.testing.assert_array_equal(observations[..., others], full[..., others])
-
-
-def test_scaler_sees_the_available_entries_only() -> None:
-    weeks = two_weeks()
-    scaler = fit_observation_scaler(weeks)
-    logs = np.log([0.01, 0.02, 1e-4, 0.01, 0.04])
-    np.testing.assert_allclose(scaler.mean[2], logs.mean())
-    np.testing.assert_allclose(scaler.scale[2], logs.std())
 
 
 @pytest.mark.parametrize("n_known", [1, 7, 19])
