@@ -16,7 +16,7 @@ import pandas as pd
 from brain_assets.check_result import listed
 from brain_assets.errors import AllocationError
 from brain_assets.market.file_values import TwoWays, parse_numbers, text_at
-from brain_assets.market.text_files import open_sheet
+from brain_assets.market.sheets import open_sheet
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost
 from brain_assets.portfolio.weights_table import CASH
 

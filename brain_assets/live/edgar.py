@@ -98,15 +98,16 @@ class EdgarFundamentals:
                 place = f"EDGAR, ticker table ({TICKERS_URL})"
                 self._ciks = _company_numbers(self._get(client, TICKERS_URL, place, must_exist=True), place)
             for position, symbol in enumerate(symbols, start=1):
-                if symbol not in self._rows:
-                    report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
-                    cik = self._ciks.get(_as_edgar_writes(symbol))
-                    url = FACTS_URL.format(cik=cik or 0)
-                    facts = NO_FACTS if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
-                    try:
-                        self._rows[symbol] = quarterly_ratios(facts, symbol)
-                    except MarketError as error:
-                        failed.append(str(error))
+                if symbol in self._rows:
+                    continue
+                report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
+                cik = self._ciks.get(_as_edgar_writes(symbol))
+                url = FACTS_URL.format(cik=cik or 0)
+                facts = NO_FACTS if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
+                try:
+                    self._rows[symbol] = quarterly_ratios(facts, symbol)
+                except MarketError as error:
+                    failed.append(str(error))
         if failed:
             raise MarketError(" ".join(failed))
 
@@ -132,9 +133,9 @@ class EdgarFundamentals:
         try:
             parsed = response.json()
         except ValueError:
-            raise MarketError(_unlike(place, "JSON", response.text)) from None
+            raise _unlike(place, "JSON", response.text) from None
         if not isinstance(parsed, Mapping):
-            raise MarketError(_unlike(place, "a JSON object", parsed))
+            raise _unlike(place, "a JSON object", parsed)
         return parsed
 
     def _ask(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
@@ -176,7 +177,7 @@ def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
     for row in table.values():
         ticker, cik = (row.get("ticker"), row.get("cik_str")) if isinstance(row, Mapping) else (None, None)
         if not isinstance(ticker, str) or type(cik) is not int:
-            raise MarketError(_unlike(place, "rows with a ticker and a cik_str", row))
+            raise _unlike(place, "rows with a ticker and a cik_str", row)
         numbers.setdefault(_as_edgar_writes(ticker), cik)
     return numbers
 
@@ -186,10 +187,8 @@ def _as_edgar_writes(symbol: str) -> str:
     return symbol.strip().upper().replace(".", "-").replace("/", "-")
 
 
-def _unlike(place: str, expected: str, got: object) -> str:
-    """Say that an answer is not one of EDGAR's, showing how it begins."""
-    shown = " ".join((got if isinstance(got, str) else repr(got)).split())
-    return (
-        f"{place}: expected {expected}, got {shorten(shown)!r}; check in a browser what this address answers, then run "
-        "again."
+def _unlike(place: str, expected: str, got: object) -> MarketError:
+    shown = shorten(" ".join((got if isinstance(got, str) else repr(got)).split()))
+    return MarketError(
+        f"{place}: expected {expected}, got {shown!r}; check in a browser what this address answers, then run again."
     )

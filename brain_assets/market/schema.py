@@ -72,7 +72,7 @@ class TableSchema:
 
     def empty(self) -> pd.DataFrame:
         """Give a table without rows, its columns and types right: there was nothing, or nobody was asked."""
-        return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in self.types.items()})
+        return empty_table(self.types)
 
     def validate(self, frame: pd.DataFrame, origin: str) -> pd.DataFrame:
         """Check a table at the border, and give the same rows and attributes sorted by `order`.
@@ -104,6 +104,11 @@ class TableSchema:
                 f"{origin}: column {rule.column}: expected {rule.expected}, got {rule.got or row[rule.column]} for "
                 f"{self.place.format(**row)}; {rule.advice}."
             )
+
+
+def empty_table(types: Mapping[str, str]) -> pd.DataFrame:
+    """Give a table without rows."""
+    return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in types.items()})
 
 
 def describe(value: object) -> str:

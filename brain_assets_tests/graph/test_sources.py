@@ -23,15 +23,13 @@ MADE = ("made", "reused", "failed")
 class Folders:
     """Files, and what was made of them."""
 
-    adjust_splits = False
-
     def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
         self.files, self.instance, self._data = root / "files", instance, root / "data"
 
     @property
     def defs(self) -> dg.Definitions:
         """Of a process that has just begun."""
-        market = FilesMarket(self.files, (), self._data / "cache" / "files.json", adjust_splits=self.adjust_splits)
+        market = FilesMarket(self.files, (), self._data / "cache" / "files.json")
         return definitions(world(market, self._data / "models", TableStore(self._data, {"market": "files"})))
 
     def backfill(self) -> dict[tuple[str, int], str]:
@@ -86,13 +84,6 @@ def test_edit_makes_its_year_stale_until_it_is_fetched_again_and_so_does_taking_
         assert set(folders.backfill()) == set(expected)
         assert folders.stale() == folders.backfill() == {}
         path.write_bytes(before)
-
-
-def test_same_files_that_are_read_otherwise_are_stale(folders: Folders) -> None:
-    folders.adjust_splits = True
-    assert folders.stale() == {("raw_prices", year): "BRAIN_ADJUST_SPLITS changed" for year in YEARS}
-    assert set(folders.backfill().values()) == {"reused"}  # there was no split
-    assert folders.stale() == {}
 
 
 def test_row_that_a_fetch_refuses_makes_its_year_stale_though_no_row_can_be_taken(folders: Folders) -> None:

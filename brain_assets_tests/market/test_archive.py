@@ -71,6 +71,8 @@ def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_th
         ("2020-01-03", "CCC", 30.0),
         ("2020-01-03", "EEE", 51.0),
     ]
+    assert fetch_prices(market, START, END, overlap=False).attrs == {PREVIOUS_BARS: {}}
+    assert market.asked[1:] == [(START, END)]
     assert frame.attrs == {
         PREVIOUS_BARS: {
             "EEE": ["2019-12-20", 50.0, 1000.0],
@@ -81,20 +83,11 @@ def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_th
     }
 
 
-def test_without_overlap_nothing_before_the_start_is_asked_for_or_kept() -> None:
-    market = BarsMarket(bars(CLOSES))
-    frame = fetch_prices(market, START, END, overlap=False)
-    assert market.asked == [(START, END)]
-    assert frame["date"].min() == pd.Timestamp("2020-01-02")
-    assert frame.attrs == {PREVIOUS_BARS: {}}
-
-
-@pytest.mark.parametrize("overlap", [True, False])
-def test_a_year_without_bars_is_refused_even_if_there_are_bars_before_it(overlap: bool) -> None:
+def test_a_year_without_bars_is_refused_even_if_there_are_bars_before_it() -> None:
     market = BarsMarket(bars({"AAA": {"2019-12-30": 9.0, "2019-12-31": 10.0}}))
     message = "market toy: expected bars from 2020-01-01 to 2021-01-01, got none; check the symbols and the years"
     with pytest.raises(EmptyResponseError, match=message):
-        fetch_prices(market, START, END, overlap)
+        fetch_prices(market, START, END, overlap=True)
 
 
 # changed_returns
@@ -124,32 +117,15 @@ CHANGES = {
         year((25, 27.5, 30.25, 33.275), previous=20.0),
         [],
     ),
-    "a split that one fetch missed: 60.5 / 110 - 1 instead of 121 / 110 - 1": (
-        year(),
-        year((100, 110, 60.5, 66.55)),
-        [("2020-01-06", "AAA", 0.1, -0.45)],
-    ),
     "the first return through the previous close: 100 / 80 - 1 and 100 / 50 - 1": (
         year(previous=80.0),
         year(previous=50.0),
         [("2020-01-02", "AAA", 0.25, 1.0)],
     ),
-    "two basis points": (year(), year((100, 110, 121, 133.1242)), [("2020-01-07", "AAA", 0.1, 133.1242 / 121 - 1)]),
     "a row that vanished: 121 / 100 - 1 spans it": (
         year(),
         without(year(), "2020-01-03"),
         [("2020-01-03", "AAA", 0.1, NAN), ("2020-01-06", "AAA", 0.1, 0.21)],
-    ),
-    "a vanished symbol comes first, its first row too; then AAA's last: 150 / 121 - 1": (
-        year(),
-        year((100, 110, 121, 150)).iloc[::2],
-        [
-            *(
-                ("2020-01-0" + day, "BBB", old, NAN)
-                for day, old in zip("2367", (NAN, 1 / 50, 1 / 51, 1 / 52), strict=True)
-            ),
-            ("2020-01-07", "AAA", 0.1, 29 / 121),
-        ],
     ),
 }
 
@@ -217,6 +193,9 @@ def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
     chained = chain_prices([prices_2019(), later])
     assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)
     assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
+    # a bar without volume tells the level of volumes by its price: 26 for 104, as after a split of 4:1
+    later = typed_bars(("2020-01-02", "AAA", 27.0), volume=900.0, previous={"AAA": ["2019-12-31", 26.0, 0.0]})
+    assert chain_prices([prices_2019(), later])["volume"].iloc[-1] == 225.0
 
 
 def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:
@@ -229,9 +208,3 @@ def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_bot
     stranger = typed_bars(("2021-01-04", "AAA", 15.0), previous={"AAA": ["2019-12-28", 13.0, 8000.0]})
     with pytest.raises(TableError, match="to be that of 2019-12-28, got 2020-01-03"):
         chain_prices([prices_2019(), prices_2020(), stranger])
-
-
-def test_a_bar_without_volume_tells_the_level_of_volumes_by_its_price() -> None:
-    # 26 in the file of 2020 is 104 in that of 2019, as after a split of 4:1: a quarter of the shares
-    later = typed_bars(("2020-01-02", "AAA", 27.0), volume=900.0, previous={"AAA": ["2019-12-31", 26.0, 0.0]})
-    assert chain_prices([prices_2019(), later])["volume"].iloc[-1] == 225.0

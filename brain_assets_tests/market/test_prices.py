@@ -27,18 +27,9 @@ def bars(*rows: tuple[str, str, float]) -> pd.DataFrame:
     )
 
 
-def sound() -> pd.DataFrame:
-    return bars(
-        ("2020-01-02", "AAA", 10.0),
-        ("2020-01-02", "BBB", 20.0),
-        ("2020-01-03", "AAA", 11.0),
-        ("2020-01-03", "BBB", 21.0),
-    )
-
-
 def test_a_table_without_bars_is_no_panel() -> None:
     with pytest.raises(TableError, match="expected at least one bar, got an empty price table"):
-        PricePanel.from_frame(sound().iloc[:0])
+        PricePanel.from_frame(bars())
 
 
 def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
@@ -64,24 +55,10 @@ def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     assert panel.values[0, 3, VOLUME] == 2200.0
 
 
-def listing_panel() -> PricePanel:
-    """AAA from the 2nd to the 7th; BBB from Monday the 6th; CCC on the 2nd only."""
-    return PricePanel.from_frame(
-        bars(
-            ("2020-01-02", "AAA", 10.0),
-            ("2020-01-02", "CCC", 30.0),
-            ("2020-01-03", "AAA", 11.0),
-            ("2020-01-06", "AAA", 12.0),
-            ("2020-01-06", "BBB", 20.0),
-            ("2020-01-07", "AAA", 13.0),
-            ("2020-01-07", "BBB", 21.0),
-        )
-    )
-
-
 def test_until_forgets_symbols_listed_later_and_keeps_those_that_stopped() -> None:
-    cut = listing_panel().until(datetime.date(2020, 1, 5))  # a Sunday
+    rows = [("2020-01-02", "AAA", 10.0), ("2020-01-02", "CCC", 30.0), ("2020-01-03", "AAA", 11.0)]
+    later = [("2020-01-06", "AAA", 12.0), ("2020-01-06", "BBB", 20.0), ("2020-01-07", "BBB", 21.0)]
+    cut = PricePanel.from_frame(bars(*rows, *later)).until(datetime.date(2020, 1, 5))  # a Sunday
     assert cut.symbols == ("AAA", "CCC")
     assert list(map(str, cut.sessions)) == ["2020-01-02", "2020-01-03"]
     np.testing.assert_array_equal(cut.values[:, :, CLOSE], [[10.0, 11.0], [30.0, np.nan]])
-    assert cut.values.shape == (2, 2, 5)

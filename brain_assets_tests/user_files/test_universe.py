@@ -20,7 +20,6 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.backtest import backtest
-from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.user_files.market import FilesMarket
 
@@ -112,8 +111,6 @@ def test_members_without_prices_are_named_and_counted(folder: Path) -> None:
     assert describe_members(bars) == "3 members, 2 with prices"
     [found] = findings_of(bars)
     assert found.sentence == "GONE: 1 member of the universe without prices in any file."
-    bars.attrs[MEMBERS] = {"AAA": [["2017-01-01", "2018-12-31"], ["2017-03-01", "2017-06-30"]]}  # one in the other
-    assert describe_members(bars) == "1 members, 1 with prices"
 
 
 def test_a_change_of_members_is_one_of_the_prices_of_its_years(folder: Path) -> None:
@@ -144,10 +141,3 @@ def test_what_is_no_membership_is_refused_with_its_place(folder: Path, line: str
     (folder / "universe.csv").write_text("\n".join([*SPANS, line]))
     with pytest.raises(TableError, match=f"^{sentence}"):
         FilesMarket(folder).prices(*YEARS)
-
-
-def test_another_future_leaves_who_was_a_member(folder: Path) -> None:
-    recorded = RecordedMarket(FilesMarket(folder), *YEARS)
-    changed = recorded.perturbed(JUNE)
-    asked = datetime.date(2018, 1, 1), datetime.date(2020, 1, 1)
-    assert changed.prices(*asked).attrs[MEMBERS] == recorded.prices(*asked).attrs[MEMBERS]
