@@ -196,20 +196,18 @@ class FileTable:
         """Say by year what was left out or changed in some days."""
         left = self.left[_inside(self.left["day"], start, end)]
         kinds = left.groupby(["subject", "what", "done"], sort=False)
-        return [
-            finding for (subject, what, done), alike in kinds for finding in self._found(subject, what, done, alike)
-        ]
+        return [finding for of, alike in kinds for finding in self._found(of, alike)]
 
-    def _found(self, subject: str, what: str, done: str, alike: pd.DataFrame) -> Iterator[Finding]:
+    def _found(self, of: tuple[str, str, str], alike: pd.DataFrame) -> Iterator[Finding]:
         """Add up the rows of some files by year; more than a few files are counted."""
+        subject, what, done = of
         names = [self.files[number].name for number in alike["file"].unique()]
         about = subject or (", ".join(names) if len(names) < 4 else f"{len(names)} files")
         for year, rows in alike.groupby(alike["day"].dt.year):
             first = rows.loc[rows["day"].idxmin()]
             file = self.files[first["file"]]
-            place = f"{file.place} {first['row']}"
-            place = place if len(names) == 1 and not subject else f"{file.name}, {place}"
-            where = f"{first['day']:%Y-%m-%d} ({place})"
+            place = "" if len(names) == 1 and not subject else f"{file.name}, "
+            where = f"{first['day']:%Y-%m-%d} ({place}{file.place} {first['row']})"
             yield Finding("rows_taken", about, what, done, int(year), len(rows), where)
 
 
@@ -289,11 +287,10 @@ def _read(sheet: Sheet, layout: Layout, symbol: str) -> tuple[TableFile, pd.Data
 def _below_each_other(columns: Sequence[pa.ChunkedArray], file: str, name: str) -> pa.ChunkedArray:
     """Join the columns of the symbols of a wide table, whole numbers and others among them."""
     try:
-        tables = [pa.table({name: column}) for column in columns]
-        return pa.concat_tables(tables, promote_options="permissive").column(0)
+        return pa.concat_tables([pa.table({name: each}) for each in columns], promote_options="permissive").column(0)
     except pa.ArrowException as error:
-        expected = f"{file}, columns {name}: expected one type for all symbols"
-        raise TableError(f"{expected}, got several; convert them.") from error
+        what = f"{file}, columns {name}: expected one type for all symbols, got several; convert them."
+        raise TableError(what) from error
 
 
 def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:

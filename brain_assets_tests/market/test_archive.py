@@ -101,14 +101,6 @@ def year(aaa: tuple[float, ...] = (100, 110, 121, 133.1), previous: float | None
     return bars(closes, {} if previous is None else {"AAA": ["2019-12-31", previous, 1000.0]})
 
 
-def without(frame: pd.DataFrame, date: str) -> pd.DataFrame:
-    """The table less AAA's bar on `date`."""
-    attrs = frame.attrs
-    frame = frame[(frame["symbol"] != "AAA") | (frame["date"] != pd.Timestamp(date))].reset_index(drop=True)
-    frame.attrs = attrs
-    return frame
-
-
 NAN = np.nan
 CHANGES = {
     "the same fetch twice": (year(previous=90.0), year(previous=90.0), []),
@@ -124,7 +116,7 @@ CHANGES = {
     ),
     "a row that vanished: 121 / 100 - 1 spans it": (
         year(),
-        without(year(), "2020-01-03"),
+        year().drop(index=2),
         [("2020-01-03", "AAA", 0.1, NAN), ("2020-01-06", "AAA", 0.1, 0.21)],
     ),
 }

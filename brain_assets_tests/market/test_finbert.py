@@ -237,9 +237,8 @@ def hub(monkeypatch, tmp_path):
         yield server
 
 
-@pytest.mark.parametrize("safe", [True, False])
-def test_a_model_is_fetched_once_and_then_found_without_a_network(tmp_path, hub, monkeypatch, safe):
-    save_model(tmp_path / "model", safe=safe)
+def test_a_model_is_fetched_once_and_then_found_without_a_network(tmp_path, hub, monkeypatch):
+    save_model(tmp_path / "model", safe=False)
     files = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     hub.add_repo(REPO)
     hub.put(REPO, "main", {**files, "tf_model.h5": b"not asked for"})
