@@ -93,17 +93,14 @@ class TableSchema:
         expected = f"one row a {', '.join(self.order[:-1])} and {self.order[-1]}"
         one_row = Rule(self.order[0], expected, lambda rows: ~rows.duplicated(list(self.order)), "keep one", "several")
         for rule in (*(column.rule for column in self.columns), one_row, *self.rules):
-            self._refuse_broken(frame, rule, origin)
+            wrong = np.flatnonzero(~np.asarray(rule.holds(frame), dtype=bool))
+            if len(wrong):
+                row = {name: describe(value) for name, value in frame.iloc[wrong[0]].items()}
+                raise TableError(
+                    f"{origin}: column {rule.column}: expected {rule.expected}, got {rule.got or row[rule.column]} for "
+                    f"{self.place.format(**row)}; {rule.advice}."
+                )
         return frame
-
-    def _refuse_broken(self, frame: pd.DataFrame, rule: Rule, origin: str) -> None:
-        wrong = np.flatnonzero(~np.asarray(rule.holds(frame), dtype=bool))
-        if len(wrong):
-            row = {name: describe(value) for name, value in frame.iloc[wrong[0]].items()}
-            raise TableError(
-                f"{origin}: column {rule.column}: expected {rule.expected}, got {rule.got or row[rule.column]} for "
-                f"{self.place.format(**row)}; {rule.advice}."
-            )
 
 
 def empty_table(types: Mapping[str, str]) -> pd.DataFrame:

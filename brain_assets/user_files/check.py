@@ -46,11 +46,11 @@ class Checked:
         for number, file in enumerate(table.files):
             names, count = list(symbols.get(number, ())), int(counts.get(number, 0))
             of = f"1 symbol ({names[0]})" if len(names) == 1 else f"{len(names):,} symbols"
+            s = "s" * (count != 1)
+            told = f" of {word}, {of}, {count:,} row{s}"
             if word == "bars":
-                told = f"{file.shape}, {of}, {count:,} bar{'s' * (count != 1)}, {_adjusted(file)}"
-            else:
-                told = f"{file.shape} of {word}, {of}, {count:,} row{'s' * (count != 1)}"
-            self.lines.append(f"{file.name}: {told}")
+                told = f", {of}, {count:,} bar{s}, {_adjusted(file)}"
+            self.lines.append(f"{file.name}: {file.shape}{told}")
         self.refuse(*table.refused, *table.refusals(start, end))
         self.warn(table.findings(start, end))
 
