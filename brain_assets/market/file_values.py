@@ -112,13 +112,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def parse_texts(column: pa.ChunkedArray) -> Parsed:
     """Read texts as categories; a row without one has none. Raises `pyarrow.ArrowException` for other types."""
-    found = _texts(column).dictionary_encode()
+    written = _texts(column)
+    found = pc.if_else(pc.equal(written, ""), pa.scalar(None, pa.string()), written).dictionary_encode()
     codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    names = found.dictionary.to_pylist()
-    if "" in names:
-        codes = np.where(codes == names.index(""), -1, codes)
-    values = pd.Categorical.from_codes(codes, pd.Index(names, dtype="str"))
-    values = values.remove_categories([""]) if "" in names else values
+    values = pd.Categorical.from_codes(codes, pd.Index(found.dictionary.to_pylist(), dtype="str"))
     return Parsed(pd.Series(values), np.zeros(len(codes), dtype=bool), "a text")
 
 
@@ -205,27 +202,27 @@ def parse_numbers(columns: Mapping[Key, pa.ChunkedArray], decimal_comma: bool) -
 
     `decimal_comma`: what a comma or a point before three digits is taken for where no other number decides it.
     """
-    read: dict[Key, tuple[pa.Array, BoolArray]] = {}
-    written = {}
+    parsed, written = {}, {}
     for key, column in columns.items():
-        kind, no_row = column.type, np.zeros(len(column), dtype=bool)
+        kind = column.type
         if _is_text(kind):
             found = _texts(column)
             nothing = pc.is_in(pc.utf8_lower(found), pa.array(_NOTHING))
             written[key] = pc.if_else(nothing, pa.scalar(None, pa.string()), found)
         elif pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
-            read[key] = column.cast(pa.float64(), safe=False).combine_chunks(), no_row
+            parsed[key] = _numbers(column.cast(pa.float64(), safe=False))
         else:
-            read[key] = pa.nulls(len(column), pa.float64()), ~no_row
+            parsed[key] = _numbers(pa.nulls(len(column), pa.float64()), np.ones(len(column), dtype=bool))
     try:
-        read |= {key: (column.cast(pa.float64()), np.zeros(len(column), bool)) for key, column in written.items()}
+        return parsed | {key: _numbers(column.cast(pa.float64())) for key, column in written.items()}
     except pa.ArrowInvalid:
         comma = _is_comma(written, decimal_comma)
-        read |= {key: _one_by_one(column, comma) for key, column in written.items()}
-    return {
-        key: Parsed(pd.Series(values.to_numpy(zero_copy_only=False)), wrong, "a number")
-        for key, (values, wrong) in read.items()
-    }
+        return parsed | {key: _one_by_one(column, comma) for key, column in written.items()}
+
+
+def _numbers(values: pa.Array, wrong: BoolArray | None = None) -> Parsed:
+    numbers = pd.Series(values.to_pandas(), dtype="float64")
+    return Parsed(numbers, np.zeros(len(numbers), dtype=bool) if wrong is None else wrong, "a number")
 
 
 def _is_comma(written: Mapping[Key, pa.Array], decimal_comma: bool) -> bool:
@@ -252,14 +249,14 @@ def _matches(column: pa.Array, pattern: str) -> BoolArray:
     return pc.fill_null(pc.and_(fits, digits), False).to_numpy(zero_copy_only=False)
 
 
-def _one_by_one(column: pa.Array, comma: bool) -> tuple[pa.Array, BoolArray]:
+def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
     """Read what is a number; tells which rows hold something else."""
     fits = _matches(column, _COMMA if comma else _POINT)
     other = pc.fill_null(pc.match_substring_regex(column, rf"(?i)^{_LIMITLESS}$"), False).to_numpy(zero_copy_only=False)
     plain = pc.replace_substring(column, "." if comma else ",", "")
     plain = pc.replace_substring(plain, ",", ".") if comma else plain
     values = pc.if_else(pa.array(fits | other), plain, pa.scalar(None, pa.string())).cast(pa.float64())
-    return values, ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False)
+    return _numbers(values, ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False))
 
 
 def text_at(column: pa.ChunkedArray, row: int) -> str:
