@@ -14,7 +14,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -148,13 +148,13 @@ def _two_levels(first: Sequence[str], second: Sequence[str], n_lines: int, day: 
     return Header(tuple(first))
 
 
-def find_roles(names: Sequence[str], wanted: Sequence[str]) -> Roles:
-    """Find columns by their names; those that a file lacks are left out.
+def find_roles(names: Sequence[tuple[int, str]], wanted: Iterable[str]) -> Roles:
+    """Find columns by their places and names; those that a file lacks are left out.
 
     Adjusted prices take the place of those as traded: all four, or else the adjusted close stands beside them.
     """
     places: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
+    for place, name in names:
         places.setdefault(canonical(name), []).append(place)
     written = {name: [way for way in _CHOICES.get(name, (canonical(name),)) if way in places] for name in wanted}
     roles = {name: places[ways[0]] for name, ways in written.items() if ways}

@@ -82,7 +82,7 @@ class FileTable:
         for rule in rules:
             wrong = ~np.asarray(rule.holds(self.frame), dtype=bool)
             if wrong.any():
-                got = rule.got or [describe(value) for value in self.frame.loc[wrong, rule.column]]
+                got = [describe(value) for value in self.frame.loc[wrong, rule.column]]
                 advice = "" if rule.advice == Rule.advice else rule.advice
                 faults.append(self._told(wrong, column=rule.column, expected=rule.expected, got=got, advice=advice))
                 good &= ~wrong
@@ -299,9 +299,8 @@ def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:
     required = [name for name, kind in layout.items() if kind not in (COUNT, SPARE)]
     blocks: dict[str, Roles] = {}
     for ticker in dict.fromkeys(filter(None, tickers)) if tickers else ("",):
-        places = [place for place in range(len(names)) if not tickers or tickers[place] in ("", ticker)]
-        found = find_roles([names[place] for place in places], list(layout))
-        roles = {name: [places[place] for place in at] for name, at in found.items()}
+        its = [(place, name) for place, name in enumerate(names) if not tickers or tickers[place] in ("", ticker)]
+        roles = find_roles(its, layout)
         of = ticker or ("" if "symbol" in roles else symbol)
         if missing := [name for name in required if name not in roles and not (name == "symbol" and of)]:
             raise TableError(
@@ -309,11 +308,11 @@ def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:
                 f"(missing{f' of {ticker}' if ticker else ''}: {', '.join(missing)}); rename or add them."
             )
         blocks[of] = roles
-        first = next(iter(blocks))
-        if {name: len(at) for name, at in roles.items()} != {name: len(at) for name, at in blocks[first].items()}:
+        first, others = next(iter(blocks.items()))
+        if {name: len(at) for name, at in roles.items()} != {name: len(at) for name, at in others.items()}:
             raise TableError(
-                f"{sheet.name}: expected the same columns of each symbol, got {', '.join(blocks[first])} of {first} "
-                f"and {', '.join(roles)} of {ticker}; correct the file."
+                f"{sheet.name}: expected the same columns of each symbol, got {', '.join(others)} of {first} and "
+                f"{', '.join(roles)} of {ticker}; correct the file."
             )
     return blocks
 

@@ -16,7 +16,6 @@ With d = k * z, E[r] grows with k and is concave, so Newton's method from k = 0 
 
 import datetime
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -51,33 +50,20 @@ RATIO_LEVELS = {
 }
 """Mean and standard deviation of a ratio's level over the symbols."""
 
-RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1
-"""Coefficient of a ratio's AR(1), and the standard deviation of its steps as a share of that of the levels."""
-
-MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60
-"""Days from the end of a quarter to its filing; the second is exclusive. Quarters are filed in order."""
-
+RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1  # the second as a share of the deviation of the levels
+MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60  # from the end of a quarter; the second is exclusive
 N_SECTORS = 5  # symbol i belongs to sector i modulo this
 MARKET_VOLATILITY, SECTOR_VOLATILITY = 0.008, 0.007
 OWN_VOLATILITIES = (0.010, 0.017)
-"""Standard deviations of the parts of a day's log return; a symbol's own lies between two bounds, evenly."""
-
-TAIL_DEGREES = 5  # of Student's t, which a factor's day follows given its volatility
-
+TAIL_DEGREES = 5  # of Student's t
 ARCH, GARCH = 0.08, 0.89
-"""Weights of yesterday's squared shock and of yesterday's variance in today's; persistence: their sum, 0.97."""
-
-SHARED_VARIANCE = 0.7
-"""Share of the market's variance state in that of sectors and symbols: volatile times are volatile for all."""
-
+SHARED_VARIANCE = 0.7  # of the market's state in that of sectors and symbols
 OVERNIGHT = 0.25  # share of a day's variance between last close and open
 LOOKBACK_SESSIONS = 5
-
 SHOCKS, OTHERS = 2, 3  # random streams of a year; 1 is that of the news
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """All that the prices follow from, but for how far they are asked for."""
 
     seed: int

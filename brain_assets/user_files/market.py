@@ -7,6 +7,7 @@ changed.
 
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -186,12 +187,10 @@ class FilesMarket:
 
     def years(self) -> range:
         """Give the years from the first bar to the last; this one alone where there is none, or no file can be read."""
-        this_year = self.clock().year
-        try:
-            days = self._bars.days
-        except BrainAssetsError:
-            days = pd.Series([], dtype="datetime64[us]")
-        return range(days.min().year, days.max().year + 1) if len(days) else range(this_year, this_year + 1)
+        with suppress(BrainAssetsError):
+            if len(days := self._bars.days):
+                return range(days.min().year, days.max().year + 1)
+        return range(self.clock().year, self.clock().year + 1)
 
     def check(self, start: datetime.date, end: datetime.date) -> Checked:
         """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
