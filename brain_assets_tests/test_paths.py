@@ -115,7 +115,7 @@ def test_trouble_that_passes_is_waited_for(
 ) -> None:
     from fsspec.config import conf
 
-    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.5}})
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.2}})
     forget_connections()
     data = os.urandom(300_000)
     replace_file(place / "a", data)

@@ -218,26 +218,24 @@ def test_code_that_a_model_brings_along_is_not_run(tmp_path):
 NOBODY = "http://127.0.0.1:9"
 
 
-def look_at(endpoint, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-
-
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A Hub at which the client looks, and an empty folder for what it fetches."""
+    """A Hub at which the client looks, and an empty folder for what it fetches; its `look_at` sends it elsewhere."""
     from huggingface_hub import constants
 
+    def look_at(endpoint):
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
     with LoopbackHub() as server:
-        look_at(server.endpoint, monkeypatch)
+        server.look_at = look_at
+        look_at(server.endpoint)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "fetched"))
         yield server
 
 
-def test_a_model_is_fetched_once_and_then_found_without_a_network(tmp_path, hub, monkeypatch):
+def test_a_model_is_fetched_once_and_then_found_without_a_network(tmp_path, hub):
     save_model(tmp_path / "model", safe=False)
     files = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     hub.add_repo(REPO)
@@ -246,21 +244,15 @@ def test_a_model_is_fetched_once_and_then_found_without_a_network(tmp_path, hub,
     scores = FinBertScorer(REPO, cache=tmp_path / "cache")(titles)
     np.testing.assert_array_equal(scores, FinBertScorer(str(tmp_path / "model"))(titles))
     assert not any("tf_model" in request.path for request in hub.requests)
-    look_at(NOBODY, monkeypatch)
+    hub.look_at(NOBODY)
     np.testing.assert_array_equal(FinBertScorer(REPO)(titles), scores)
     (path,) = cached(tmp_path / "cache")
     assert path.name.startswith("user-tiny-finbert-")
 
 
-def test_a_model_that_cannot_be_had_is_refused_in_one_sentence(hub, monkeypatch):
-    from huggingface_hub import constants
-
+def test_a_model_that_cannot_be_had_is_refused_in_one_sentence(hub):
     expected = f"{REPO}: expected a folder with a model, or a model repo of the Hub that can be fetched, got "
     advice = "; correct it, or fetch the model where there is a network and give its folder."
-    no_repo = "the Hub's answer 404 (no such repo, or no right to read it)"
-    assert refusal(REPO) == f"{expected}{no_repo}{advice}"
-    offline = "no connection to the Hub and no complete copy on this machine"
-    look_at(NOBODY, monkeypatch)
-    assert refusal(REPO) == f"{expected}{offline}{advice}"
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert refusal(REPO) == f"{expected}{offline}{advice}"
+    assert refusal(REPO) == f"{expected}the Hub's answer 404 (no such repo, or no right to read it){advice}"
+    hub.look_at(NOBODY)
+    assert refusal(REPO) == f"{expected}no connection to the Hub and no complete copy on this machine{advice}"
