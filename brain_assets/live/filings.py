@@ -16,7 +16,7 @@ Not covered: amounts in other currencies than dollars, IFRS, half-yearly reports
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from brain_assets.errors import MarketError
@@ -32,7 +32,6 @@ QUARTER_DAYS = range(80, 126)
 
 LONGEST_DAYS = 380  # a year of 53 weeks is 371 days
 
-
 OLDEST = datetime.timedelta(days=20 * 366)
 """How long before its filing a period may lie. Filings repeat five years, at times ten; what is older is mistyped."""
 
@@ -46,45 +45,33 @@ BROKEN, MISDATED, OFF_SCALE = (
 )
 """What is left out."""
 
-
-class Definition(NamedTuple):
-    """One way to state an amount."""
-
-    concepts: tuple[str, ...]  # concepts of us-gaap that add up to it; all must be stated
-    where_stated: str | None = None  # one more, added where stated
-
-
-AMOUNTS: Mapping[str, tuple[Definition, ...]] = {
-    "revenue": (
-        Definition(("Revenues",)),
-        Definition(("RevenueFromContractWithCustomerExcludingAssessedTax",)),
-        Definition(("RevenueFromContractWithCustomerIncludingAssessedTax",)),
-        Definition(("SalesRevenueNet",)),
-        Definition(("SalesRevenueGoodsNet",), "SalesRevenueServicesNet"),
-        Definition(("RevenuesNetOfInterestExpense",)),  # banks
-    ),
-    "cost": (
-        Definition(("CostOfRevenue",)),
-        Definition(("CostOfGoodsAndServicesSold",)),
-        Definition(("CostOfGoodsSold",), "CostOfServices"),
-    ),
-    "gross_profit": (Definition(("GrossProfit",)),),
-    "operating_income": (Definition(("OperatingIncomeLoss",)),),
-    "net_income": (Definition(("NetIncomeLoss",)), Definition(("ProfitLoss",))),
-    "current_assets": (Definition(("AssetsCurrent",)),),
-    "current_liabilities": (Definition(("LiabilitiesCurrent",)),),
-    "debt": (
-        Definition(("LongTermDebtNoncurrent",), "LongTermDebtCurrent"),
-        Definition(("LongTermDebt",)),
-        Definition(("LongTermDebtAndCapitalLeaseObligations",), "LongTermDebtAndCapitalLeaseObligationsCurrent"),
-    ),
-    "equity": (
-        Definition(("StockholdersEquity",)),
-        Definition(("StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest",)),
-    ),
+AMOUNTS: Mapping[str, Mapping[str, str]] = {
+    "revenue": {
+        "Revenues": "",
+        "RevenueFromContractWithCustomerExcludingAssessedTax": "",
+        "RevenueFromContractWithCustomerIncludingAssessedTax": "",
+        "SalesRevenueNet": "",
+        "SalesRevenueGoodsNet": "SalesRevenueServicesNet",
+        "RevenuesNetOfInterestExpense": "",  # banks
+    },
+    "cost": {"CostOfRevenue": "", "CostOfGoodsAndServicesSold": "", "CostOfGoodsSold": "CostOfServices"},
+    "gross_profit": {"GrossProfit": ""},
+    "operating_income": {"OperatingIncomeLoss": ""},
+    "net_income": {"NetIncomeLoss": "", "ProfitLoss": ""},
+    "current_assets": {"AssetsCurrent": ""},
+    "current_liabilities": {"LiabilitiesCurrent": ""},
+    "debt": {
+        "LongTermDebtNoncurrent": "LongTermDebtCurrent",
+        "LongTermDebt": "",
+        "LongTermDebtAndCapitalLeaseObligations": "LongTermDebtAndCapitalLeaseObligationsCurrent",
+    },
+    "equity": {
+        "StockholdersEquity": "",
+        "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest": "",
+    },
 }
-"""Amount -> the ways to state it, the better one first; five flows, then balances. Where a filing does not state gross
-profit for as many periods, it is revenue less cost."""
+"""Amount -> the concepts of us-gaap that state it, the better one first, each with one more that is added where stated;
+five flows, then balances. Where a filing does not state gross profit for as many periods, it is revenue less cost."""
 
 TOTALS = ("revenue", "cost")
 """Of these a concept is a part, and does not count, if the same filing states more for a period by another."""
@@ -93,12 +80,11 @@ UNTAXED = {"RevenueFromContractWithCustomerIncludingAssessedTax": 0.25}
 """What is left of an amount at the least without the taxes in it: those on tobacco are over half."""
 
 
-def _concepts(ways: Iterable[tuple[Definition, ...]]) -> list[str]:
-    each = (definition for definitions in ways for definition in definitions)
-    return list(dict.fromkeys(name for concepts, more in each for name in (*concepts, more) if name))
-
-
-FLOWS, BALANCES = _concepts([*AMOUNTS.values()][:5]), _concepts([*AMOUNTS.values()][5:])  # every concept once
+_CONCEPTS = [
+    list(dict.fromkeys(name for way in ways for concept in way.items() for name in concept if name))
+    for ways in ([*AMOUNTS.values()][:5], [*AMOUNTS.values()][5:])
+]
+FLOWS, BALANCES = _CONCEPTS  # every concept once
 Span = tuple[datetime.date, datetime.date]  # first and last day of a flow. Of a balance both are its day.
 Amounts = dict[Span, float]
 
@@ -122,29 +108,34 @@ def read_filings(facts: Mapping[str, Any], symbol: str) -> tuple[list[Filing], l
     """
     amounts: dict[tuple[datetime.date, bool, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(dict))
     left_out: _LeftOut = defaultdict(list)
-    stated = [
-        (concept, are_flows, fact)
-        for concepts, are_flows in ((FLOWS, True), (BALANCES, False))
-        for concept in concepts
-        for fact in _stated_facts(facts, concept, symbol, left_out)
-    ]
-    if left_out and not stated:
+    n_read = 0
+    stated = [(name, fact) for name in (*FLOWS, *BALANCES) for fact in _facts(facts, name, symbol)]
+    for concept, fact in stated:
+        told = fact if isinstance(fact, Mapping) else {}
+        if "form" in told and str(told["form"]).removesuffix("/A") not in FORMS:
+            continue
+        try:
+            start = datetime.date.fromisoformat(fact["start"]) if "start" in fact else None
+            last, filed = (datetime.date.fromisoformat(fact[name]) for name in ("end", "filed"))
+            amount, accession, is_amended = _amount(fact["val"]), str(fact["accn"]), str(fact["form"]).endswith("/A")
+        except (KeyError, TypeError, ValueError, OverflowError):
+            year = str(told.get("filed"))[:4]
+            left_out[BROKEN, int(year) if year.isdecimal() else 0].append(f"{concept} {shorten(repr(fact))}")
+            continue
+        n_read += 1
+        first, is_flow = start or last, concept in FLOWS
+        if (start is not None) is not is_flow or not first <= last <= filed or filed - first > OLDEST:
+            left_out[MISDATED, filed.year].append(f"{concept} from {first} to {last} in {accession}")
+        elif not is_flow or QUARTER_DAYS.start <= n_days(first, last) <= LONGEST_DAYS:
+            amounts[filed, is_amended, accession][concept].setdefault((first, last), amount)
+    if left_out and not n_read:
         broken = next(iter(left_out.values()))[0]
         raise _refusal(symbol, ["facts", "us-gaap"], "facts with start, end, val, accn, form and filed", broken)
-    for concept, are_flows, fact in stated:
-        first = fact.first or fact.last
-        is_flow = fact.first is not None
-        if is_flow is not are_flows or not first <= fact.last <= fact.filed or fact.filed - first > OLDEST:
-            place = f"{concept} from {first} to {fact.last} in {fact.accession}"
-            left_out[MISDATED, fact.filed.year].append(place)
-        elif not are_flows or QUARTER_DAYS.start <= n_days(first, fact.last) <= LONGEST_DAYS:
-            of_filing = amounts[fact.filed, fact.form.endswith("/A"), fact.accession]
-            of_filing[concept].setdefault((first, fact.last), fact.amount)
     filings = [Filing(key[0], key[2], amounts[key]) for key in sorted(amounts)]
     _leave_out_other_scales(filings, left_out)
+    kinds = sorted(left_out.items(), key=lambda item: (BROKEN, MISDATED, OFF_SCALE).index(item[0][0]))
     return filings, [
-        Finding("rows_taken", symbol, what, "left out", year, len(places), places[0])
-        for (what, year), places in left_out.items()
+        Finding("rows_taken", symbol, what, "left out", year, len(places), places[0]) for (what, year), places in kinds
     ]
 
 
@@ -171,43 +162,19 @@ def _scale(span: Span, amount: float, known: Amounts) -> float:
     return math.log(abs(amount / n_days(*span)) / abs(known[other] / n_days(*other)), 1000)
 
 
-class _Fact(NamedTuple):
-    first: datetime.date | None
-    last: datetime.date
-    amount: float
-    accession: str
-    form: str
-    filed: datetime.date
-
-
-def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str, left_out: _LeftOut) -> Iterator[_Fact]:
+def _facts(facts: Mapping[str, Any], concept: str, symbol: str) -> list[Any]:
     node: object = facts
     where: list[str] = []
     for key in ("facts", "us-gaap", concept, "units", "USD"):
         if not isinstance(node, Mapping):
             raise _refusal(symbol, where, "a JSON object", node)
         if key not in node and key not in ("facts", "units"):
-            return  # another taxonomy, another concept, another currency
+            return []  # another taxonomy, another concept, another currency
         where.append(key)
         node = node.get(key)
     if not isinstance(node, list):
         raise _refusal(symbol, where, "a list of facts", node)
-    for fact in node:
-        told = fact if isinstance(fact, Mapping) else {}
-        if "form" in told and str(told["form"]).removesuffix("/A") not in FORMS:
-            continue
-        try:
-            yield _Fact(
-                datetime.date.fromisoformat(fact["start"]) if "start" in fact else None,
-                datetime.date.fromisoformat(fact["end"]),
-                _amount(fact["val"]),
-                str(fact["accn"]),
-                str(fact["form"]),
-                datetime.date.fromisoformat(fact["filed"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError):
-            year = str(told.get("filed"))[:4]
-            left_out[BROKEN, int(year) if year.isdecimal() else 0].append(f"{concept} {shorten(repr(fact))}")
+    return node
 
 
 def _amount(value: object) -> float:
@@ -227,22 +194,18 @@ def shorten(text: str) -> str:
 
 
 def stated_amounts(filing: Filing) -> dict[str, dict[str, Amounts]]:
-    """Give each of the `AMOUNTS` by every definition that a filing uses, by its concepts; parts of a total left out."""
-    found: dict[str, dict[str, Amounts]] = defaultdict(dict)
-    for name, (concepts, where_stated) in [(name, each) for name, ways in AMOUNTS.items() for each in ways]:
-        parts = [filing.amounts.get(concept, {}) for concept in concepts]
-        more = filing.amounts.get(where_stated or "", {})
-        amounts = {
-            span: sum(part[span] for part in parts) + more.get(span, 0)
-            for span in parts[0]
-            if all(span in part for part in parts)
+    """Give each of the `AMOUNTS` by every concept of it that a filing states; parts of a total are left out."""
+    found: dict[str, dict[str, Amounts]] = {}
+    for name, concepts in AMOUNTS.items():
+        found[name] = {
+            concept: {span: amount + filing.amounts.get(more, {}).get(span, 0) for span, amount in stated.items()}
+            for concept, more in concepts.items()
+            if (stated := filing.amounts.get(concept))
         }
-        if amounts:
-            found[name][" + ".join(concepts)] = amounts
     for name in TOTALS:
-        totals = {each: amounts for each, amounts in found[name].items() if not _is_part(amounts, found[name])}
+        totals = {concept: amounts for concept, amounts in found[name].items() if not _is_part(amounts, found[name])}
         found[name] = totals or found[name]  # each a part of another: not so clear
-    return {name: found[name] for name in AMOUNTS}
+    return found
 
 
 def _is_part(amounts: Amounts, found: dict[str, Amounts]) -> bool:

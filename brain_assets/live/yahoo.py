@@ -19,7 +19,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,28 +68,22 @@ class Batch:
 
     def ask(self) -> None:
         """Ask for all pending symbols; raises `TransientError` if some are still pending. May be called again."""
-        with _exceptions_alone():
-            limited = self._ask_each(self.pending)
+        with _exceptions_alone(), ThreadPoolExecutor(N_THREADS) as threads:
+            limited = list(threads.map(self._ask_one, self.pending))
             again, self.failed = list(self.failed), {}  # a connection may break once, a fresh cache be locked
-            self.pending = limited + self._ask_each(again)
+            self.pending = [*filter(None, limited), *filter(None, threads.map(self._ask_one, again))]
         if self.pending:
             raise TransientError(f"too many requests, {len(self.pending)} symbols left")
 
-    def _ask_each(self, symbols: Sequence[str]) -> list[str]:
-        """Ask for each symbol, and give those that are not settled."""
-        with ThreadPoolExecutor(N_THREADS) as threads:
-            answered = list(threads.map(self._ask_one, symbols))
-        return [symbol for symbol, done in zip(symbols, answered, strict=True) if not done]
-
-    def _ask_one(self, symbol: str) -> bool:
-        """Ask for a symbol, and say whether that is settled: it is not at a rate limit."""
+    def _ask_one(self, symbol: str) -> str:
+        """Ask for a symbol, and give it back at a rate limit; empty: that is settled."""
         from peewee import OperationalError
         from yfinance.exceptions import YFException, YFRateLimitError
 
         try:
             self._take(symbol)
         except YFRateLimitError:
-            return False
+            return symbol
         except (YFException, OSError, ValueError, LookupError, TypeError, AttributeError, OperationalError) as error:
             # the network, or no chart in the answer, or a cache that is locked
             status = getattr(getattr(error, "response", None), "status_code", None)
@@ -97,7 +91,7 @@ class Batch:
                 self.unknown.append(symbol)
             else:
                 self.failed[symbol] = _reason(error)
-        return True
+        return ""
 
     def _take(self, symbol: str) -> None:
         """Take in the bars of a symbol, or that it was not listed in the range; raises what yfinance does otherwise."""
@@ -210,7 +204,7 @@ def _exceptions_alone() -> Iterator[None]:
     import yfinance
 
     logger, switches = logging.getLogger("yfinance"), yfinance.config.debug
-    before = logger.level, switches.hide_exceptions
+    level, hidden = logger.level, switches.hide_exceptions
     logger.setLevel(logging.CRITICAL + 1)
     switches.hide_exceptions = False
     try:
@@ -218,5 +212,5 @@ def _exceptions_alone() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
             yield
     finally:
-        logger.setLevel(before[0])
-        switches.hide_exceptions = before[1]
+        logger.setLevel(level)
+        switches.hide_exceptions = hidden

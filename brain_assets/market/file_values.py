@@ -15,9 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from brain_assets.arrays import BoolArray
+from brain_assets.arrays import BoolArray, IntArray
+from brain_assets.errors import TableError
+from brain_assets.market.schema import DAY, TEXT
+from brain_assets.market.sheets import Sheet
 
-NOTHING = ("", "nan", "na", "n/a", "null", "none")
+MOMENT = "datetime64[us, UTC]"
+"""Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
+
+SPARE = "float64, if it is there"  # kind of a column of numbers that a file need not have
+
+_NOTHING = ("", "nan", "na", "n/a", "null", "none")
 """How files write that a number is not known, in any case. Excel's errors are none of it."""
 
 A_DAY = "a day as YYYY-MM-DD"
@@ -57,18 +65,46 @@ class Parsed(NamedTuple):
     expected: str
 
 
+def parse_cells(
+    sheet: Sheet,
+    titles: Mapping[str, str],
+    cells: Mapping[Key, pa.ChunkedArray],
+    kinds: Mapping[str, str],
+    rows: IntArray,
+) -> dict[Key, Parsed]:
+    """Read cells as the kinds of their columns; `titles` and `rows`: what the file calls them. Raises `TableError`."""
+    readers = {DAY: parse_days, MOMENT: parse_moments, TEXT: parse_texts}
+    numbers = {key: column for key, column in cells.items() if kinds[key[0]] not in readers}
+    parsed = {}
+    for key in [key for key in cells if key not in numbers]:
+        try:
+            parsed[key] = readers[kinds[key[0]]](cells[key])
+        except pa.ArrowException as error:
+            what = f"{sheet.name}, column {titles[key[0]]}: expected texts, got {cells[key].type}"
+            raise TableError(f"{what}; write it as text.") from error
+    try:
+        return parsed | parse_numbers(numbers, decimal_comma=sheet.separator in (";", "\t"))
+    except TwoWays as error:
+        (name, _), found = error.args
+        both = " and ".join(f"{text} ({sheet.place} {rows[row]})" for row, text in found)
+        raise TableError(
+            f"{sheet.name}, column {titles[name]}: expected one way to write numbers, got two, {both}; write all of "
+            "them with a decimal point, or all with a decimal comma."
+        ) from None
+
+
 class TwoWays(Exception):  # noqa: N818 - caught where the file is known, and said there
     """Numbers are written in two ways: by the column's key, the row and the text of each, in the order of the rows."""
 
 
-def texts(column: pa.ChunkedArray) -> pa.Array:
+def _texts(column: pa.ChunkedArray) -> pa.Array:
     """Give a column of text of any type as strings without blanks around them."""
     plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     plain = plain.dictionary_decode() if pat.is_dictionary(plain.type) else plain
     return pc.utf8_trim_whitespace(plain.cast(pa.string()))
 
 
-def is_text(kind: pa.DataType) -> bool:
+def _is_text(kind: pa.DataType) -> bool:
     """Say whether a column holds texts."""
     inner = kind.value_type if pat.is_dictionary(kind) else kind
     return bool(pat.is_string(inner) or pat.is_large_string(inner) or pat.is_string_view(inner))
@@ -76,22 +112,19 @@ def is_text(kind: pa.DataType) -> bool:
 
 def parse_texts(column: pa.ChunkedArray) -> Parsed:
     """Read texts as categories; a row without one has none. Raises `pyarrow.ArrowException` for other types."""
-    found = texts(column).dictionary_encode()
+    written = _texts(column)
+    found = pc.if_else(pc.equal(written, ""), pa.scalar(None, pa.string()), written).dictionary_encode()
     codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    names = found.dictionary.to_pylist()
-    if "" in names:
-        codes = np.where(codes == names.index(""), -1, codes)
-    values = pd.Categorical.from_codes(codes, pd.Index(names, dtype="str"))
-    values = values.remove_categories([""]) if "" in names else values
+    values = pd.Categorical.from_codes(codes, pd.Index(found.dictionary.to_pylist(), dtype="str"))
     return Parsed(pd.Series(values), np.zeros(len(codes), dtype=bool), "a text")
 
 
 def parse_days(column: pa.ChunkedArray) -> Parsed:
     """Read days: the day that is written counts, whatever its zone; a time other than midnight is none."""
     expected = A_DAY
-    if is_text(column.type):
+    if _is_text(column.type):
         with suppress(pa.ArrowInvalid):  # all written as ISO has it
-            days = pd.Series(texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]"))
+            days = pd.Series(_texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]"))
             return Parsed(days, days.isna().to_numpy(), A_DAY)
         written = parse_texts(column).values.cat
         distinct = pd.Series([*written.categories, None], dtype="str")  # the last is what -1 stands for
@@ -154,8 +187,8 @@ def parse_moments(column: pa.ChunkedArray) -> Parsed:
     """Read moments with a zone, in UTC; rounded up: a moment never becomes an earlier one."""
     if pat.is_timestamp(column.type) and column.type.tz is not None:
         values = _four_digits(column).to_pandas()
-    elif is_text(column.type):
-        written = texts(column).to_pandas().astype("str")
+    elif _is_text(column.type):
+        written = _texts(column).to_pandas().astype("str")
         zoned = written.where(written.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
         values = pd.to_datetime(zoned, format="ISO8601", utc=True, errors="coerce")
     else:
@@ -169,27 +202,27 @@ def parse_numbers(columns: Mapping[Key, pa.ChunkedArray], decimal_comma: bool) -
 
     `decimal_comma`: what a comma or a point before three digits is taken for where no other number decides it.
     """
-    read: dict[Key, tuple[pa.Array, BoolArray]] = {}
-    written = {}
+    parsed, written = {}, {}
     for key, column in columns.items():
-        kind, no_row = column.type, np.zeros(len(column), dtype=bool)
-        if is_text(kind):
-            found = texts(column)
-            nothing = pc.is_in(pc.utf8_lower(found), pa.array(NOTHING))
+        kind = column.type
+        if _is_text(kind):
+            found = _texts(column)
+            nothing = pc.is_in(pc.utf8_lower(found), pa.array(_NOTHING))
             written[key] = pc.if_else(nothing, pa.scalar(None, pa.string()), found)
         elif pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
-            read[key] = column.cast(pa.float64(), safe=False).combine_chunks(), no_row
+            parsed[key] = _numbers(column.cast(pa.float64(), safe=False))
         else:
-            read[key] = pa.nulls(len(column), pa.float64()), ~no_row
+            parsed[key] = _numbers(pa.nulls(len(column), pa.float64()), np.ones(len(column), dtype=bool))
     try:
-        read |= {key: (column.cast(pa.float64()), np.zeros(len(column), bool)) for key, column in written.items()}
+        return parsed | {key: _numbers(column.cast(pa.float64())) for key, column in written.items()}
     except pa.ArrowInvalid:
         comma = _is_comma(written, decimal_comma)
-        read |= {key: _one_by_one(column, comma) for key, column in written.items()}
-    return {
-        key: Parsed(pd.Series(values.to_numpy(zero_copy_only=False)), wrong, "a number")
-        for key, (values, wrong) in read.items()
-    }
+        return parsed | {key: _one_by_one(column, comma) for key, column in written.items()}
+
+
+def _numbers(values: pa.Array, wrong: BoolArray | None = None) -> Parsed:
+    numbers = pd.Series(values.to_pandas(), dtype="float64")
+    return Parsed(numbers, np.zeros(len(numbers), dtype=bool) if wrong is None else wrong, "a number")
 
 
 def _is_comma(written: Mapping[Key, pa.Array], decimal_comma: bool) -> bool:
@@ -216,14 +249,14 @@ def _matches(column: pa.Array, pattern: str) -> BoolArray:
     return pc.fill_null(pc.and_(fits, digits), False).to_numpy(zero_copy_only=False)
 
 
-def _one_by_one(column: pa.Array, comma: bool) -> tuple[pa.Array, BoolArray]:
+def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
     """Read what is a number; tells which rows hold something else."""
     fits = _matches(column, _COMMA if comma else _POINT)
     other = pc.fill_null(pc.match_substring_regex(column, rf"(?i)^{_LIMITLESS}$"), False).to_numpy(zero_copy_only=False)
     plain = pc.replace_substring(column, "." if comma else ",", "")
     plain = pc.replace_substring(plain, ",", ".") if comma else plain
     values = pc.if_else(pa.array(fits | other), plain, pa.scalar(None, pa.string())).cast(pa.float64())
-    return values, ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False)
+    return _numbers(values, ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False))
 
 
 def text_at(column: pa.ChunkedArray, row: int) -> str:
@@ -237,5 +270,5 @@ def text_at(column: pa.ChunkedArray, row: int) -> str:
 
 def is_blank(column: pa.ChunkedArray) -> BoolArray:
     """Say of which rows nothing is written, (n_rows,)."""
-    nothing = pc.equal(texts(column), "") if is_text(column.type) else column.is_null()
+    nothing = pc.equal(_texts(column), "") if _is_text(column.type) else column.is_null()
     return pc.fill_null(nothing, True).to_numpy(zero_copy_only=False)

@@ -202,15 +202,11 @@ def _fetch(name: str) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _SAFE_WEIGHTS]))
         if not any(folder.glob(_SAFE_WEIGHTS)):
             folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _PICKLED_WEIGHTS]))
-    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:  # what a server says may hold the token
-        answer = getattr(error, "response", None)
-        reason = (
-            "no connection to the Hub and no complete copy on this machine"
-            if answer is None
-            else f"the Hub's answer {answer.status_code} (no such repo, or no right to read it)"
-        )
-    else:
         return folder
+    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:  # what a server says may hold the token
+        reason = "no connection to the Hub and no complete copy on this machine"
+        if (answer := getattr(error, "response", None)) is not None:
+            reason = f"the Hub's answer {answer.status_code} (no such repo, or no right to read it)"
     raise MarketError(
         f"{name}: expected a folder with a model, or a model repo of the Hub that can be fetched, got {reason}; "
         "correct it, or fetch the model where there is a network and give its folder."

@@ -72,7 +72,7 @@ class TableSchema:
 
     def empty(self) -> pd.DataFrame:
         """Give a table without rows, its columns and types right: there was nothing, or nobody was asked."""
-        return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in self.types.items()})
+        return empty_table(self.types)
 
     def validate(self, frame: pd.DataFrame, origin: str) -> pd.DataFrame:
         """Check a table at the border, and give the same rows and attributes sorted by `order`.
@@ -93,17 +93,19 @@ class TableSchema:
         expected = f"one row a {', '.join(self.order[:-1])} and {self.order[-1]}"
         one_row = Rule(self.order[0], expected, lambda rows: ~rows.duplicated(list(self.order)), "keep one", "several")
         for rule in (*(column.rule for column in self.columns), one_row, *self.rules):
-            self._refuse_broken(frame, rule, origin)
+            wrong = np.flatnonzero(~np.asarray(rule.holds(frame), dtype=bool))
+            if len(wrong):
+                row = {name: describe(value) for name, value in frame.iloc[wrong[0]].items()}
+                raise TableError(
+                    f"{origin}: column {rule.column}: expected {rule.expected}, got {rule.got or row[rule.column]} for "
+                    f"{self.place.format(**row)}; {rule.advice}."
+                )
         return frame
 
-    def _refuse_broken(self, frame: pd.DataFrame, rule: Rule, origin: str) -> None:
-        wrong = np.flatnonzero(~np.asarray(rule.holds(frame), dtype=bool))
-        if len(wrong):
-            row = {name: describe(value) for name, value in frame.iloc[wrong[0]].items()}
-            raise TableError(
-                f"{origin}: column {rule.column}: expected {rule.expected}, got {rule.got or row[rule.column]} for "
-                f"{self.place.format(**row)}; {rule.advice}."
-            )
+
+def empty_table(types: Mapping[str, str]) -> pd.DataFrame:
+    """Give a table without rows."""
+    return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in types.items()})
 
 
 def describe(value: object) -> str:

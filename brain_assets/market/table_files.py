@@ -1,47 +1,218 @@
-"""Tables in the user's own files, read column by column into a `FileTable`; ``docs/your-own-data.md`` has the rules.
+"""Tables in the user's own files, read column by column, with all that is to be said of their rows.
 
-A file that is no table, or lacks a column, is refused whatever is asked for; what is wrong in a row, with its day.
+A file that is no table, or lacks a column, is refused whatever is asked for. Nothing is refused for what is wrong in
+one row until the row's day is asked for: a `FileTable` holds the sound rows, and beside them those that are a fault,
+for which a table is refused, or that were left out or changed, with a word; counted, and named by file, line and
+column. ``docs/your-own-data.md`` has the rules.
+
+Layout of the rows: the columns of a kind of file, the first of which is a day or a moment, then ``file`` and ``row``:
+which of the files a row is from, and where it stands there, its line or in Parquet its number.
 """
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pandas.api.types import union_categoricals
 
-from brain_assets.arrays import IntArray
+from brain_assets.arrays import BoolArray, IntArray
+from brain_assets.check_result import listed
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.file_columns import Roles, find_roles, shape, symbols_of_names
-from brain_assets.market.file_table import FAULTS, LEFT, FileTable, TableFile, empty
-from brain_assets.market.file_values import (
-    Key,
-    Parsed,
-    TwoWays,
-    is_blank,
-    parse_days,
-    parse_moments,
-    parse_numbers,
-    parse_texts,
-    text_at,
-)
-from brain_assets.market.findings import attach
-from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, TableSchema
-from brain_assets.market.text_files import Sheet, find_files, open_sheet
-
-MOMENT = "datetime64[us, UTC]"
-"""Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
-
-SPARE = "float64, if it is there"  # kind of a column of numbers that a file need not have
+from brain_assets.market.file_values import SPARE, Key, Parsed, is_blank, parse_cells, text_at
+from brain_assets.market.findings import Finding, attach
+from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Rule, TableSchema, describe, empty_table
+from brain_assets.market.sheets import MOST, Roles, Sheet, find_files, find_roles, open_sheet, symbols_of_names
 
 Layout = Mapping[str, str]
 """The columns that files of one sort have, in the order of the result, and their kinds; the first is a day or a moment.
 One of counts may be absent: then each row counts as one."""
+
+_PLACES = {"file": "int64", "row": "int64", "day": DAY}
+FAULTS = _PLACES | dict.fromkeys(("column", "expected", "got", "advice"), "str")
+"""Rows for which a table is refused; their column as the layout calls it, or several."""
+LEFT = _PLACES | dict.fromkeys(("what", "done", "subject"), "str")
+"""Rows that were left out or changed; an empty subject is their file."""
+
+
+class TableFile(NamedTuple):
+    """A file that was read."""
+
+    name: str  # in messages
+    shape: str  # which tool writes such files; ``table``: none that is known
+    titles: Mapping[str, str]  # a column -> what the file calls it
+    n_rows: int
+    place: str  # ``line``, or ``row`` in Parquet
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """The sound rows of some files, and what is to be said of the others."""
+
+    frame: pd.DataFrame
+    files: tuple[TableFile, ...]
+    refused: tuple[str, ...]  # what is wrong with files that are no tables, a sentence each
+    faults: pd.DataFrame  # of `FAULTS`; a row of no known day has none
+    left: pd.DataFrame  # of `LEFT`
+    last_day: pd.Timestamp  # of all rows, whatever else they hold; NaT: there are none
+
+    @property
+    def days(self) -> pd.Series:
+        """The day of each row."""
+        return self.frame.iloc[:, 0]
+
+    @property
+    def names(self) -> list[str]:
+        """All symbols of the files, those included whose rows were taken out."""
+        return list(self.frame["symbol"].cat.categories)
+
+    def inside(self, start: datetime.date, end: datetime.date) -> pd.Series:
+        """Tell which rows are from `start` up to but not including `end`."""
+        return _inside(self.days, start, end)
+
+    def judged(self, rules: Iterable[Rule]) -> "FileTable":
+        """Take out the rows that break one of some rules, all of which are asked of the same rows."""
+        faults, good = [self.faults], np.ones(len(self.frame), dtype=bool)
+        for rule in rules:
+            wrong = ~np.asarray(rule.holds(self.frame), dtype=bool)
+            if wrong.any():
+                got = [describe(value) for value in self.frame.loc[wrong, rule.column]]
+                advice = "" if rule.advice == Rule.advice else rule.advice
+                faults.append(self._told(wrong, column=rule.column, expected=rule.expected, got=got, advice=advice))
+                good &= ~wrong
+        return replace(self.only(good), faults=pd.concat(faults, ignore_index=True))
+
+    def _told(self, chosen: BoolArray, **words: object) -> pd.DataFrame:
+        rows = self.frame[chosen]
+        days = pd.to_datetime(rows.iloc[:, 0], utc=True).dt.tz_localize(None).dt.normalize().astype(DAY)
+        return rows[["file", "row"]].assign(day=days, **words)
+
+    def only(self, chosen: BoolArray) -> "FileTable":
+        """Give some of the rows, without a word of the others."""
+        return self if np.all(chosen) else replace(self, frame=self.frame[chosen])
+
+    def of(self, symbols: Sequence[str]) -> "FileTable":
+        """Give the rows of some symbols, or of all if none is named, without a word of others that were joined."""
+        if not symbols:
+            return self
+        left = self.left[self.left["subject"].isin(["", *symbols])]
+        return replace(self.only(self.frame["symbol"].isin(symbols).to_numpy()), left=left)
+
+    def without(self, chosen: BoolArray, what: str, done: str = "left out") -> "FileTable":
+        """Leave out some rows, with a word."""
+        left = pd.concat([self.left, self._told(chosen, what=what, done=done, subject="")], ignore_index=True)
+        return replace(self.only(~chosen), left=left)
+
+    def without_repeats(self, key: Sequence[str]) -> "FileTable":
+        """Count rows once that are there more than once; those of one key that differ are a fault."""
+        again = self.frame.duplicated(list(key)).to_numpy()
+        if not again.any():
+            return self
+        same = self.frame.drop(columns=["file", "row"]).duplicated().to_numpy()
+        table = self.without(same, "rows that are there twice, with the same values", "each counted once")
+        differ = again[~same]
+        names = f"{', '.join(key[:-1])} and {key[-1]}"
+        firsts = self.frame.loc[~again, [*key, "file", "row"]]
+        got = []
+        for row in table.frame[differ].merge(firsts, "left", list(key), suffixes=("", "_first")).itertuples():
+            there = self.files[row.file_first]
+            values = " ".join(describe(getattr(row, name)) for name in key)
+            got.append(f"a second for {values} (the first: {there.name}, {there.place} {row.row_first})")
+        told = table._told(differ, column=names, expected=f"one row a {names}", got=got, advice="remove one of them")
+        return replace(table.only(~differ), faults=pd.concat([table.faults, told], ignore_index=True))
+
+    def joined(self, spelled: Iterable[str] = ()) -> "FileTable":
+        """Write each symbol one way, if files differ in its case: as in `spelled`, or else in capitals."""
+        ways: dict[str, list[str]] = {}
+        for name in self.names:
+            ways.setdefault(name.casefold(), []).append(name)
+        wanted = {name.casefold(): name for name in spelled}
+        target = {name: wanted.get(key, min(names)) for key, names in ways.items() for name in names}
+        left = [self.left]
+        for names in ways.values():
+            if len(names) > 1:
+                others = [name for name in names if name != target[name]]
+                chosen = self.frame["symbol"].isin(others).to_numpy()
+                what = f"rows that are written {' or '.join(others)}"
+                left.append(self._told(chosen, what=what, done="joined", subject=target[names[0]]))
+        symbols = sorted(set(target.values()))
+        codes = np.array([*(symbols.index(target[name]) for name in self.names), -1])[self.frame["symbol"].cat.codes]
+        frame = self.frame.assign(symbol=pd.Categorical.from_codes(codes, pd.Index(symbols, dtype="str")))
+        return replace(self, frame=frame, left=pd.concat(left, ignore_index=True))
+
+    def refuse_files(self) -> None:
+        """Raise `TableError` if some files are no tables."""
+        if self.refused:
+            n_more = len(self.refused) - MOST
+            more = f" {n_more} more files are refused." if n_more > 0 else ""
+            raise TableError(" ".join(self.refused[:MOST]) + more)
+
+    def refuse(self, start: datetime.date, end: datetime.date) -> None:
+        """Raise `TableError` for all that is wrong in some days, kind by kind, or for files that are no tables."""
+        self.refuse_files()
+        if sentences := self.refusals(start, end):
+            raise TableError(" ".join(sentences))
+
+    def refusals(self, start: datetime.date, end: datetime.date) -> list[str]:
+        """Say all that is wrong with rows of some days, or of unknown ones; one sentence a kind."""
+        days = self.faults["day"]
+        faults = self.faults[days.isna() | _inside(days, start, end)]
+        return [self._refusal(alike) for _, alike in faults.groupby(["column", "expected"], sort=False)]
+
+    def _refusal(self, faults: pd.DataFrame) -> str:
+        first = faults.iloc[0]
+        file, rows = self.files[first["file"]], faults.loc[faults["file"] == first["file"], "row"]
+        others = faults[faults["file"] != first["file"]]
+        many = ""
+        if len(rows) > 1:
+            many = f"; {len(rows)} rows are so ({file.place}s {listed(list(map(str, rows)), MOST)})"
+        if len(others):
+            names = [self.files[number].name for number in others["file"].unique()]
+            many += f"; {len(others)} more in {listed(names, MOST)}"
+        s = "s" if many else ""
+        advice = f"correct the value{s} or remove the row{s}"
+        if len(rows) > max(MOST, file.n_rows // 2):
+            advice = "correct the column"
+        column = first["column"]
+        return (
+            f"{file.name}, {file.place} {first['row']}, column{'s' * (' and ' in column)} "
+            f"{file.titles.get(column, column)}: expected {first['expected']}, got {first['got']}{many}; "
+            f"{first['advice'] or advice}."
+        )
+
+    def between(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the rows from `start` up to but not including `end`; raises `TableError` if something is wrong there."""
+        self.refuse(start, end)
+        kinds = self.frame.dtypes
+        return self.frame[self.inside(start, end)].astype(dict.fromkeys(kinds.index[kinds == "category"], "str"))
+
+    def findings(self, start: datetime.date, end: datetime.date) -> list[Finding]:
+        """Say by year what was left out or changed in some days."""
+        left = self.left[_inside(self.left["day"], start, end)]
+        kinds = left.groupby(["subject", "what", "done"], sort=False)
+        return [finding for of, alike in kinds for finding in self._found(of, alike)]
+
+    def _found(self, of: tuple[str, str, str], alike: pd.DataFrame) -> Iterator[Finding]:
+        """Add up the rows of some files by year; more than a few files are counted."""
+        subject, what, done = of
+        names = [self.files[number].name for number in alike["file"].unique()]
+        about = subject or (", ".join(names) if len(names) < 4 else f"{len(names)} files")
+        for year, rows in alike.groupby(alike["day"].dt.year):
+            first = rows.loc[rows["day"].idxmin()]
+            file = self.files[first["file"]]
+            place = "" if len(names) == 1 and not subject else f"{file.name}, "
+            where = f"{first['day']:%Y-%m-%d} ({place}{file.place} {first['row']})"
+            yield Finding("rows_taken", about, what, done, int(year), len(rows), where)
+
+
+def _inside(days: pd.Series, start: datetime.date, end: datetime.date) -> pd.Series:
+    return (days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))
 
 
 def read_files(paths: Sequence[Path], layout: Layout) -> FileTable:
@@ -53,10 +224,10 @@ def read_files(paths: Sequence[Path], layout: Layout) -> FileTable:
     symbols = symbols_of_names(names)
     names = [f"{path.parent.name}/{path.name}" if names.count(path.name) > 1 else path.name for path in paths]
     kinds = {name: NUMBER if kind == COUNT else kind for name, kind in layout.items() if kind not in (SPARE, TEXT)}
-    frames = [empty(kinds | dict.fromkeys(("file", "row"), "int64"))]
+    frames = [empty_table(kinds | dict.fromkeys(("file", "row"), "int64"))]
     texts = {name: [pd.Categorical([], pd.Index([], dtype="str"))] for name, kind in layout.items() if kind == TEXT}
     files: list[TableFile] = []
-    refused, faults = [], [empty(FAULTS)]
+    refused, faults = [], [empty_table(FAULTS)]
     for path, name, symbol in zip(paths, names, symbols, strict=True):
         try:
             file, rows, wrong = _read(open_sheet(path, name), layout, symbol)
@@ -74,7 +245,7 @@ def read_files(paths: Sequence[Path], layout: Layout) -> FileTable:
     frame = frame[[*(column for column in layout if column in frame), "file", "row"]]
     told = pd.concat(faults, ignore_index=True)
     last_day = max([frame.iloc[:, 0].max(), told["day"].max()], key=lambda day: (pd.notna(day), day))
-    return FileTable(frame, tuple(files), tuple(refused), told, empty(LEFT), last_day)
+    return FileTable(frame, tuple(files), tuple(refused), told, empty_table(LEFT), last_day)
 
 
 def _read(sheet: Sheet, layout: Layout, symbol: str) -> tuple[TableFile, pd.DataFrame, pd.DataFrame]:
@@ -91,18 +262,15 @@ def _read(sheet: Sheet, layout: Layout, symbol: str) -> tuple[TableFile, pd.Data
     }
     rows = np.tile(places, len(blocks))
     titles = {name: sheet.header.names[at[0]] for name, at in roles.items()}
-    parsed = _parsed(sheet, titles, cells, layout, rows)
+    parsed = parse_cells(sheet, titles, cells, layout, rows)
     _refuse_twins(sheet, roles, parsed, rows)
     frame = pd.DataFrame({name: parsed[name, 0].values for name in roles}).assign(row=rows)
     if "symbol" in layout and "symbol" not in roles:
-        frame["symbol"] = pd.Categorical.from_codes(
-            np.repeat(np.arange(len(blocks)), len(places)), pd.Index(list(blocks), dtype="str")
-        )
-    for name, kind in layout.items():
-        if kind == COUNT and name not in roles:
-            frame[name] = 1.0
-    file = TableFile(sheet.name, shape(sheet.header), titles, len(places), sheet.place)
-    faults = [empty(FAULTS)]
+        symbols = pd.Index(list(blocks), dtype="str")
+        frame["symbol"] = pd.Categorical.from_codes(np.repeat(np.arange(len(blocks)), len(places)), symbols)
+    for name in [name for name, kind in layout.items() if kind == COUNT and name not in roles]:
+        frame[name] = 1.0
+    faults = [empty_table(FAULTS)]
     bad = np.logical_or.reduce([parsed[name, 0].wrong for name in roles])
     if bad.any():
         blank = np.logical_and.reduce([is_blank(cells[name, 0]) for name in roles])
@@ -112,17 +280,17 @@ def _read(sheet: Sheet, layout: Layout, symbol: str) -> tuple[TableFile, pd.Data
             got = [text_at(cells[name, 0], row) for row in wrong.tolist()]
             told = pd.DataFrame({"row": rows[wrong], "day": days.to_numpy()[wrong], "got": pd.Series(got, dtype="str")})
             faults.append(told.assign(column=name, expected=parsed[name, 0].expected, advice=""))
+    file = TableFile(sheet.name, sheet.header.shape, titles, len(places), sheet.place)
     return file, frame[~bad], pd.concat(faults)
 
 
 def _below_each_other(columns: Sequence[pa.ChunkedArray], file: str, name: str) -> pa.ChunkedArray:
     """Join the columns of the symbols of a wide table, whole numbers and others among them."""
     try:
-        tables = [pa.table({name: column}) for column in columns]
-        return pa.concat_tables(tables, promote_options="permissive").column(0)
+        return pa.concat_tables([pa.table({name: each}) for each in columns], promote_options="permissive").column(0)
     except pa.ArrowException as error:
-        expected = f"{file}, columns {name}: expected one type for all symbols"
-        raise TableError(f"{expected}, got several; convert them.") from error
+        what = f"{file}, columns {name}: expected one type for all symbols, got several; convert them."
+        raise TableError(what) from error
 
 
 def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:
@@ -131,9 +299,8 @@ def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:
     required = [name for name, kind in layout.items() if kind not in (COUNT, SPARE)]
     blocks: dict[str, Roles] = {}
     for ticker in dict.fromkeys(filter(None, tickers)) if tickers else ("",):
-        places = [place for place in range(len(names)) if not tickers or tickers[place] in ("", ticker)]
-        found = find_roles([names[place] for place in places], list(layout))
-        roles = {name: [places[place] for place in at] for name, at in found.items()}
+        its = [(place, name) for place, name in enumerate(names) if not tickers or tickers[place] in ("", ticker)]
+        roles = find_roles(its, layout)
         of = ticker or ("" if "symbol" in roles else symbol)
         if missing := [name for name in required if name not in roles and not (name == "symbol" and of)]:
             raise TableError(
@@ -141,54 +308,29 @@ def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> dict[str, Roles]:
                 f"(missing{f' of {ticker}' if ticker else ''}: {', '.join(missing)}); rename or add them."
             )
         blocks[of] = roles
-        first = next(iter(blocks))
-        if {name: len(at) for name, at in roles.items()} != {name: len(at) for name, at in blocks[first].items()}:
+        first, others = next(iter(blocks.items()))
+        if {name: len(at) for name, at in roles.items()} != {name: len(at) for name, at in others.items()}:
             raise TableError(
-                f"{sheet.name}: expected the same columns of each symbol, got {', '.join(blocks[first])} of {first} "
-                f"and {', '.join(roles)} of {ticker}; correct the file."
+                f"{sheet.name}: expected the same columns of each symbol, got {', '.join(others)} of {first} and "
+                f"{', '.join(roles)} of {ticker}; correct the file."
             )
     return blocks
 
 
-def _parsed(
-    sheet: Sheet, titles: Mapping[str, str], cells: Mapping[Key, pa.ChunkedArray], layout: Layout, rows: IntArray
-) -> dict[Key, Parsed]:
-    """Read cells as what the layout says that they are."""
-    readers = {DAY: parse_days, MOMENT: parse_moments, TEXT: parse_texts}
-    numbers = {key: column for key, column in cells.items() if layout[key[0]] not in readers}
-    parsed = {}
-    for key in [key for key in cells if key not in numbers]:
-        try:
-            parsed[key] = readers[layout[key[0]]](cells[key])
-        except pa.ArrowException as error:
-            what = f"{sheet.name}, column {titles[key[0]]}: expected texts, got {cells[key].type}"
-            raise TableError(f"{what}; write it as text.") from error
-    try:
-        return parsed | parse_numbers(numbers, decimal_comma=sheet.separator in (";", "\t"))
-    except TwoWays as error:
-        (name, _), found = error.args
-        both = " and ".join(f"{text} ({sheet.place} {rows[row]})" for row, text in found)
-        raise TableError(
-            f"{sheet.name}, column {titles[name]}: expected one way to write numbers, got two, {both}; write all of "
-            "them with a decimal point, or all with a decimal comma."
-        ) from None
-
-
 def _refuse_twins(sheet: Sheet, roles: Roles, parsed: Mapping[Key, Parsed], rows: IntArray) -> None:
     """Refuse two columns of one name whose values differ."""
-    for name, at in roles.items():
-        for twin in range(1, len(at)):
-            one, two = (parsed[name, which].values for which in (0, twin))
-            if one.dtype == "category":
-                one, two = one.astype("str"), two.astype("str")
-            differ = np.flatnonzero((one != two) & ~(one.isna() & two.isna()))
-            if len(differ):
-                first, titles = int(differ[0]), sheet.header.names
-                raise TableError(
-                    f"{sheet.name}, {sheet.place} {rows[first]}, columns {titles[at[0]]} and {titles[at[twin]]}: "
-                    f"expected one column {name}, got two that differ, {one[first]} and {two[first]}; {len(differ)} "
-                    "rows are so; remove one of the columns."
-                )
+    for name, twin in [(name, twin) for name, at in roles.items() for twin in range(1, len(at))]:
+        one, two = (parsed[name, which].values for which in (0, twin))
+        if one.dtype == "category":
+            one, two = one.astype("str"), two.astype("str")
+        differ = np.flatnonzero((one != two) & ~(one.isna() & two.isna()))
+        if len(differ):
+            first, titles = int(differ[0]), [sheet.header.names[place] for place in roles[name]]
+            raise TableError(
+                f"{sheet.name}, {sheet.place} {rows[first]}, columns {titles[0]} and {titles[twin]}: expected one "
+                f"column {name}, got two that differ, {one[first]} and {two[first]}; {len(differ)} rows are so; remove "
+                "one of the columns."
+            )
 
 
 class OptionalFiles:

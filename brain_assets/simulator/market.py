@@ -14,8 +14,6 @@ The log price of symbol i of sector g moves on session t by an overnight part (l
 - Volume is the symbol's size times the root of h, times 0.5 + |day's log return| over its long-run deviation, times
   lognormal noise (the mixture of distributions of Clark 1973). High and low lie beyond open and close by half-normal
   steps.
-- Given shares of the symbols are listed, or delisted, on a day between 1995 and 2024. There is no bar, no news and no
-  filing outside, and no sign before. Both are 0 unless asked for: a universe of a handful stays whole.
 
 The injected signal is seen in one channel at the close before a week: minus the return over the last five sessions
 (reversal), the news or a ratio as `brain_assets.market.signals` has them (news, net_margin, ...). Its ranks over the
@@ -25,7 +23,7 @@ symbols become normal scores z, and
 
 is the true conditional expectation of the week's log return. k is solved for every week, from the variances known
 at its decision, such that the expected rank correlation of the drift with the week's return is the stated strength
-(`brain_assets.simulator.injected_signal` has the formula). What is not exact: the noise of a week is taken as t with a
+(`brain_assets.simulator.simulated` has the formula). What is not exact: the noise of a week is taken as t with a
 fixed number of degrees, and a forecaster that knew volatilities too could rank by expected *rank* and gain a little.
 With a strength of zero, log prices are a martingale (so prices grow by half their variance).
 
@@ -50,8 +48,7 @@ from brain_assets.market.calendar import sessions_between, years_of
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
 from brain_assets.settings import Settings
-from brain_assets.simulator.injected_signal import CHANNELS
-from brain_assets.simulator.simulated import ORIGIN_YEAR, Recipe, draw_filings, draw_news, listed_sessions, simulate
+from brain_assets.simulator.simulated import CHANNELS, ORIGIN_YEAR, Recipe, draw_filings, draw_news, simulate
 
 N_SYMBOLS = 20
 
@@ -61,37 +58,26 @@ class SimulatorMarket:
 
     `symbols` are names, empty: ``SIM00`` to ``SIM19``; what one does depends on its position alone. `signal` is the
     weekly rank correlation that a perfect forecaster reaches, in [0, 1), 0: nothing can be known; `channel`, one of
-    `CHANNELS`, where it can be seen; `listed_share` and `delisted_share` the probabilities that a symbol is listed
-    later than the first session, and that it is delisted.
+    `CHANNELS`, where it can be seen.
     """
 
     name = "simulator"
     caveat = "Made up from a seed: nothing learned here says anything about a real market."
 
     def __init__(
-        self,
-        symbols: tuple[str, ...] = (),
-        seed: int = 0,
-        signal: float = 0.15,
-        channel: str = "reversal",
-        *,
-        listed_share: float = 0.0,
-        delisted_share: float = 0.0,
+        self, symbols: tuple[str, ...] = (), seed: int = 0, signal: float = 0.15, channel: str = "reversal"
     ) -> None:
         if channel not in CHANNELS:
             raise MarketError(f"channel: expected one of {', '.join(CHANNELS)}, got {channel}; choose one of them.")
         if not 0 <= signal < 1:
             raise MarketError(f"signal: expected a rank correlation in [0, 1), got {signal}; choose one.")
-        for name, share in (("listed_share", listed_share), ("delisted_share", delisted_share)):
-            if not 0 <= share <= 1:
-                raise MarketError(f"{name}: expected a share in [0, 1], got {share}; choose one.")
         if signal > 0 and len(symbols) == 1:
             raise MarketError(
                 f"simulator: expected two symbols or more, as the signal is relative to the others, got {symbols[0]}; "
                 "add symbols or set signal to 0."
             )
         self._symbols = symbols or tuple(f"SIM{i:02d}" for i in range(N_SYMBOLS))
-        self._recipe = Recipe(seed, len(self._symbols), signal, channel, listed_share, delisted_share)
+        self._recipe = Recipe(seed, len(self._symbols), signal, channel)
 
     def last_complete_year(self) -> None:
         """Give None: there is every year that the clock has completed."""
@@ -105,7 +91,7 @@ class SimulatorMarket:
             )
         made = simulate(self._recipe, end.year)
         inside = (made.sessions >= np.datetime64(start)) & (made.sessions < np.datetime64(end))
-        session, asset = np.nonzero(made.listed & inside[:, None])
+        session, asset = np.nonzero(np.broadcast_to(inside[:, None], made.drift.shape))
         bars = made.values[session, asset]
         frame = self._table(asset, date=made.sessions[session])
         frame = frame.assign(**{name: bars[:, field] for field, name in enumerate(PRICE_FIELDS)})
@@ -116,8 +102,7 @@ class SimulatorMarket:
         del score
         sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), end)
         scores, n_articles = draw_news(self._recipe.seed, len(self._symbols), sessions)
-        there = (n_articles > 0) & listed_sessions(self._recipe, sessions)
-        session, asset = np.nonzero(there & (sessions >= np.datetime64(start))[:, None])
+        session, asset = np.nonzero((n_articles > 0) & (sessions >= np.datetime64(start))[:, None])
         frame = self._table(asset, date=sessions[session]).assign(
             sentiment_score=scores[session, asset], n_articles=n_articles[session, asset].astype(np.int64)
         )
@@ -126,10 +111,7 @@ class SimulatorMarket:
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the made-up filings; see `brain_assets.market.base.Market.fundamentals`."""
         period_end, filed, ratios = draw_filings(self._recipe.seed, len(self._symbols), end.year)
-        # a symbol is listed on whole days: ask of the days of filing, one column each
-        columns = [listed_sessions(self._recipe, days)[:, asset] for asset, days in enumerate(filed.T)]
-        there = np.stack(columns, axis=1)
-        quarter, asset = np.nonzero(there & (filed >= np.datetime64(start)) & (filed < np.datetime64(end)))
+        quarter, asset = np.nonzero((filed >= np.datetime64(start)) & (filed < np.datetime64(end)))
         frame = self._table(asset, filed=filed[quarter, asset], period_end=period_end[quarter])
         frame = frame.assign(**{name: ratios[quarter, asset, column] for column, name in enumerate(RATIOS)})
         return SourcedTable(FUNDAMENTAL_TABLE.validate(frame, f"simulator from {start} to {end}"), "made up")
@@ -141,8 +123,7 @@ class SimulatorMarket:
     def expected_return(self, week_starts: DateArray) -> FloatArray:
         """Give the injected expectation of each week's log return, known at the close before it; (n_weeks, n_assets).
 
-        It is the best forecast there is of the week's rank order, in the order of the symbols. NaN where a symbol had
-        no bar on each of the last six sessions before the week.
+        It is the best forecast there is of the week's rank order, in the order of the symbols.
         """
         made = simulate(self._recipe, int(years_of(week_starts).max()))
         return made.drift[np.searchsorted(made.sessions, week_starts)]

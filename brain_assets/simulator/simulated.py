@@ -1,21 +1,43 @@
 """Prices, news and filings of the simulated market; `brain_assets.simulator.market` tells what they are.
 
 Layout: arrays of factors are (n_sessions, 1 + N_SECTORS + n_assets): the market, the sectors, then each symbol's own.
+
+The scale at which an injected signal reaches the rank correlation that it states: of n symbols with expectations d[i]
+and conditional noise whose difference between i and j has the standard deviation s[i, j], the expected rank correlation
+(Spearman's) of d with the realized returns follows from the expected ranks 1 + sum over j of P(i ends above j):
+
+    E[r] = 12 / (n (n^2 - 1)) * sum over pairs i < j of (rank d[i] - rank d[j]) * (F((d[i] - d[j]) / s[i, j]) - 1/2)
+
+F is the distribution of a pair's noise over its standard deviation: noise of a week has fatter tails than the normal,
+so F is Student's t with `PAIR_DEGREES` degrees of freedom, scaled to a standard deviation of 1. (For normal noise this
+is the small-sample form of s = 6 / pi * asin(rho / 2); Kruskal 1958, "Ordinal measures of association", section 5.)
+With d = k * z, E[r] grows with k and is concave, so Newton's method from k = 0 comes from below and cannot overshoot.
 """
 
 import datetime
-from dataclasses import dataclass
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from brain_assets.arrays import BoolArray, DateArray, FloatArray
+from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.market.calendar import iso_week_numbers, sessions_between, years_of
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
-from brain_assets.simulator.injected_signal import solve_scale, symbol_pairs
+
+CHANNELS = ("reversal", "news", *RATIOS)  # where a signal can be seen: in past returns, news or a ratio
+
+PAIR_DEGREES = 12.0
+"""Of Student's t for the difference of two symbols' noise over a week: its peak is that of simulated weeks."""
+
+MAX_ALL_PAIRS, PARTNERS = 64, 32
+"""Up to so many symbols, all pairs are counted; of more, so many partners of each symbol stand for all."""
+
+NEWTON_STEPS, TOLERANCE = 40, 1e-8
+_UNIT = math.sqrt(PAIR_DEGREES / (PAIR_DEGREES - 2))
+_PEAK = math.gamma((PAIR_DEGREES + 1) / 2) / (math.sqrt(PAIR_DEGREES * math.pi) * math.gamma(PAIR_DEGREES / 2))
 
 ORIGIN_YEAR = 1990  # the first simulated year: prices start at 100 dollars on its first session
 NEWS_PROBABILITY, SCORE_DEVIATION = 0.4, 0.5
@@ -28,44 +50,26 @@ RATIO_LEVELS = {
 }
 """Mean and standard deviation of a ratio's level over the symbols."""
 
-RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1
-"""Coefficient of a ratio's AR(1), and the standard deviation of its steps as a share of that of the levels."""
-
-MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60
-"""Days from the end of a quarter to its filing; the second is exclusive. Quarters are filed in order."""
-
+RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1  # the second as a share of the deviation of the levels
+MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60  # from the end of a quarter; the second is exclusive
 N_SECTORS = 5  # symbol i belongs to sector i modulo this
 MARKET_VOLATILITY, SECTOR_VOLATILITY = 0.008, 0.007
 OWN_VOLATILITIES = (0.010, 0.017)
-"""Standard deviations of the parts of a day's log return; a symbol's own lies between two bounds, evenly."""
-
-TAIL_DEGREES = 5  # of Student's t, which a factor's day follows given its volatility
-
+TAIL_DEGREES = 5  # of Student's t
 ARCH, GARCH = 0.08, 0.89
-"""Weights of yesterday's squared shock and of yesterday's variance in today's; persistence: their sum, 0.97."""
-
-SHARED_VARIANCE = 0.7
-"""Share of the market's variance state in that of sectors and symbols: volatile times are volatile for all."""
-
+SHARED_VARIANCE = 0.7  # of the market's state in that of sectors and symbols
 OVERNIGHT = 0.25  # share of a day's variance between last close and open
 LOOKBACK_SESSIONS = 5
-
-LIFETIMES = (datetime.date(1995, 1, 1), datetime.date(2025, 1, 1))
-"""Listings and delistings fall between these dates, evenly."""
-
 SHOCKS, OTHERS = 2, 3  # random streams of a year; 1 is that of the news
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """All that the prices follow from, but for how far they are asked for."""
 
     seed: int
     n_assets: int
     signal: float  # weekly rank correlation that a perfect forecaster reaches; 0: nothing can be known
     channel: str  # where the signal can be seen, one of `CHANNELS`
-    listed_share: float
-    delisted_share: float
 
 
 class SimulatedPrices(NamedTuple):
@@ -75,8 +79,7 @@ class SimulatedPrices(NamedTuple):
     values: FloatArray  # (n_sessions, n_assets, 5), in the order of `PRICE_FIELDS`
     drift: FloatArray
     """(n_sessions, n_assets): injected expectation of the log return of the session's week; known at the close before
-    the week, NaN where the symbol is not listed then."""
-    listed: BoolArray  # (n_sessions, n_assets): whether there is a bar
+    the week."""
 
 
 class _Noise(NamedTuple):
@@ -93,8 +96,8 @@ def simulate(recipe: Recipe, last_year: int) -> SimulatedPrices:
     """Make the prices up to the end of a year."""
     # two weeks more than the year: the week that straddles New Year is whole, whatever range was asked for
     sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), datetime.date(last_year + 1, 1, 15))
-    noise, listed = _noise(recipe, sessions), listed_sessions(recipe, sessions)
-    log_close, intraday, drift = _walk_weeks(recipe, sessions, noise, listed)
+    noise = _noise(recipe, sessions)
+    log_close, intraday, drift = _walk_weeks(recipe, sessions, noise)
     log_open, log_close = log_close[:-1] + noise.overnight, log_close[1:]
     size = np.exp(_of_symbols(recipe, 1).normal(14, 0.5, recipe.n_assets))  # shares traded on an ordinary day
     above, below, busy = np.split(_draw(recipe.seed, sessions, OTHERS, 3 * recipe.n_assets), 3, axis=1)
@@ -108,23 +111,12 @@ def simulate(recipe: Recipe, last_year: int) -> SimulatedPrices:
         "close": 100 * np.exp(log_close),
         "volume": np.round(size * now * moved / deviation * np.exp(0.3 * busy)),
     }
-    return SimulatedPrices(sessions, np.stack([bars[name] for name in PRICE_FIELDS], axis=2), drift, listed)
+    return SimulatedPrices(sessions, np.stack([bars[name] for name in PRICE_FIELDS], axis=2), drift)
 
 
 def _of_symbols(recipe: Recipe, stream: int) -> np.random.Generator:
-    """Draw what a symbol keeps for ever: 1 sizes, 3 volatilities, 4 listings (2: filings)."""
+    """Draw what a symbol keeps for ever: 1 sizes, 3 volatilities (2: filings)."""
     return np.random.default_rng([recipe.seed, ORIGIN_YEAR - stream])
-
-
-def listed_sessions(recipe: Recipe, sessions: DateArray) -> BoolArray:
-    """Tell when each symbol is listed; (n_sessions, n_assets)."""
-    rng = _of_symbols(recipe, 4)
-    first_day, last_day = (np.datetime64(day, "D") for day in LIFETIMES)
-    draws = rng.random((2, recipe.n_assets))
-    days = np.sort(rng.integers((last_day - first_day).astype(np.int64), size=(2, recipe.n_assets)), axis=0)
-    late, early = draws[0] < recipe.listed_share, draws[1] < recipe.delisted_share
-    after_start = ~late | (sessions[:, None] >= first_day + days[0])
-    return after_start & (~early | (sessions[:, None] < first_day + days[1]))
 
 
 def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatArray:
@@ -169,9 +161,7 @@ def _by_symbol(factor: FloatArray, own: FloatArray) -> FloatArray:
     return moves
 
 
-def _walk_weeks(
-    recipe: Recipe, sessions: DateArray, noise: _Noise, listed: BoolArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _walk_weeks(recipe: Recipe, sessions: DateArray, noise: _Noise) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts, week by week."""
     channel = None
     if recipe.channel != "reversal" and recipe.signal > 0:
@@ -181,15 +171,11 @@ def _walk_weeks(
     log_close = np.zeros((len(sessions) + 1, recipe.n_assets))  # row t + 1: the close of session t
     drift, intraday = np.zeros((len(sessions), recipe.n_assets)), noise.intraday.copy()
     for first, stop in zip(first_of_week, [*first_of_week[1:], len(sessions)], strict=True):
-        if first >= LOOKBACK_SESSIONS:
-            known: BoolArray = np.all(listed[first - 1 - LOOKBACK_SESSIONS : first], axis=0)
-            if recipe.signal > 0:
-                past = log_close[first - LOOKBACK_SESSIONS] - log_close[first]
-                seen = past if channel is None else channel[first - 1]
-                scores = _normal_scores(np.where(known, seen, np.nan))
-                drift[first:stop] = _drift(recipe.signal, scores, known, noise, slice(first, stop))
-                intraday[first:stop] += np.where(known, drift[first:stop], 0.0) / (stop - first)
-            drift[first:stop, ~known] = np.nan
+        if first >= LOOKBACK_SESSIONS and recipe.signal > 0:
+            past = log_close[first - LOOKBACK_SESSIONS] - log_close[first]
+            scores = _normal_scores(past if channel is None else channel[first - 1])
+            drift[first:stop] = _drift(recipe.signal, scores, noise, slice(first, stop))
+            intraday[first:stop] += drift[first:stop] / (stop - first)
         moves = noise.overnight[first:stop] + intraday[first:stop]
         log_close[first + 1 : stop + 1] = log_close[first] + np.cumsum(moves, axis=0)
     return log_close, intraday, drift
@@ -207,25 +193,59 @@ def _normal_scores(seen: FloatArray) -> FloatArray:
     return scores
 
 
-def _drift(strength: float, seen: FloatArray, known: BoolArray, noise: _Noise, week: slice) -> FloatArray:
-    """Give the week's expectations of those symbols that are known, 0 for the others; (n_assets,)."""
+def _drift(strength: float, seen: FloatArray, noise: _Noise, week: slice) -> FloatArray:
+    """Give the week's expectations; (n_assets,)."""
     from scipy.stats import rankdata
 
-    drift = np.zeros(len(seen))
-    who = np.flatnonzero(known)
-    if len(who) < 2 or np.ptp(seen[who]) == 0:
-        return drift
+    if len(seen) < 2 or np.ptp(seen) == 0:
+        return np.zeros(len(seen))
     days = np.ones(week.stop - week.start)
     ahead = (ARCH + GARCH) ** np.arange(len(days))  # of a state's distance from 1 in the sessions to come
     days[0] -= OVERNIGHT  # the week begins at its first open
     expected = days.sum() + (days @ ahead) * (noise.variance[week.start] - 1)  # (n_factors,), variances of the week
-    sector = SECTOR_VOLATILITY**2 * expected[1 : 1 + N_SECTORS][who % N_SECTORS]
-    alone = noise.own[who] ** 2 * expected[1 + N_SECTORS :][who]
-    first, second = pairs = symbol_pairs(len(who))
-    apart = (who[first] - who[second]) % N_SECTORS != 0
+    sector = SECTOR_VOLATILITY**2 * expected[1 : 1 + N_SECTORS][np.arange(len(seen)) % N_SECTORS]
+    alone = noise.own**2 * expected[1 + N_SECTORS :]
+    first, second = pairs = symbol_pairs(len(seen))
+    apart = (first - second) % N_SECTORS != 0
     deviation = np.sqrt(alone[first] + alone[second] + apart * (sector[first] + sector[second]))
-    drift[who] = seen[who] * solve_scale(seen[who], rankdata(seen[who]), deviation, pairs, strength)
-    return drift
+    return seen * solve_scale(seen, rankdata(seen), deviation, pairs, strength)
+
+
+def symbol_pairs(n_assets: int) -> tuple[IntArray, IntArray]:
+    """Give the pairs that are counted, each (n_pairs,): all, or those with `PARTNERS` / 2 neighbours on a ring."""
+    if n_assets <= MAX_ALL_PAIRS:
+        first, second = np.triu_indices(n_assets, 1)
+        return first, second
+    steps = np.unique(np.linspace(1, (n_assets - 1) // 2, PARTNERS // 2).astype(np.int64))
+    first = np.repeat(np.arange(n_assets), len(steps))
+    return first, (first + np.tile(steps, n_assets)) % n_assets
+
+
+def solve_scale(
+    z: FloatArray, rank: FloatArray, deviation: FloatArray, pairs: tuple[IntArray, IntArray], strength: float
+) -> float:
+    """Give k such that the expectations k * z reach a rank correlation in expectation, `strength` in (0, 1).
+
+    `z` and `rank`, (n_assets,), are expectations but for their size, and their ranks, ties at their mean; `deviation`,
+    (n_pairs,), is that of the difference of noise over the week of the `pairs`, known when `z` is. Where ties put the
+    strength out of reach, k is what `NEWTON_STEPS` steps make of it.
+    """
+    from scipy.special import stdtr
+
+    first, second = pairs
+    n_assets = len(z)
+    counted = n_assets * (n_assets - 1) / 2 / len(first)
+    weight = (rank[first] - rank[second]) * counted * 12 / (n_assets * (n_assets**2 - 1))
+    step = (z[first] - z[second]) / deviation * _UNIT
+    k = strength / float(weight @ step * _PEAK)  # the first step, from 0
+    for _ in range(NEWTON_STEPS):
+        x = k * step
+        missing = strength - weight @ (stdtr(PAIR_DEGREES, x) - 0.5)
+        if missing < TOLERANCE:
+            break
+        density = _PEAK * (1 + x**2 / PAIR_DEGREES) ** (-(PAIR_DEGREES + 1) / 2)
+        k += missing / (weight @ (step * density))
+    return k
 
 
 def draw_news(seed: int, n_assets: int, sessions: DateArray) -> tuple[FloatArray, FloatArray]:

@@ -4,18 +4,15 @@ import datetime
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError
-from brain_assets.market.file_columns import canonical, is_table
-from brain_assets.market.file_table import FileTable, TableFile
 from brain_assets.market.findings import Finding, added_up
 from brain_assets.market.price_checks import price_verdicts
 from brain_assets.market.schema import PRICE_TABLE
-from brain_assets.market.text_files import MOST
+from brain_assets.market.sheets import canonical
+from brain_assets.market.table_files import FileTable, TableFile
 
 
 @dataclass
@@ -49,11 +46,11 @@ class Checked:
         for number, file in enumerate(table.files):
             names, count = list(symbols.get(number, ())), int(counts.get(number, 0))
             of = f"1 symbol ({names[0]})" if len(names) == 1 else f"{len(names):,} symbols"
+            s = "s" * (count != 1)
+            told = f" of {word}, {of}, {count:,} row{s}"
             if word == "bars":
-                told = f"{file.shape}, {of}, {count:,} bar{'s' * (count != 1)}, {_adjusted(file)}"
-            else:
-                told = f"{file.shape} of {word}, {of}, {count:,} row{'s' * (count != 1)}"
-            self.lines.append(f"{file.name}: {told}")
+                told = f", {of}, {count:,} bar{s}, {_adjusted(file)}"
+            self.lines.append(f"{file.name}: {file.shape}{told}")
         self.refuse(*table.refused, *table.refusals(start, end))
         self.warn(table.findings(start, end))
 
@@ -62,12 +59,6 @@ class Checked:
         bars = table.frame.loc[table.inside(start, end), list(PRICE_TABLE.names)].astype({"symbol": "str"})
         verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
         self.found += [verdict.words for verdict in verdicts.values() if not verdict.passed]
-
-    def check_others(self, folder: Path) -> None:
-        """Name the files that are not looked at, in one sentence if there are any."""
-        names = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
-        if shown := listed([name for name in names if not name.startswith((".", "~"))], MOST):
-            self.found.append(f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}.")
 
 
 def _adjusted(file: TableFile) -> str:

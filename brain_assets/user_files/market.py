@@ -6,10 +6,10 @@ changed.
 """
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import pandas as pd
 
@@ -17,19 +17,17 @@ from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import FIRST_DATE, utc_now
-from brain_assets.market.file_table import FileTable
 from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.members import MEMBERS
 from brain_assets.market.news import NewsFiles
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
-from brain_assets.market.table_files import OptionalFiles
-from brain_assets.market.text_files import MOST, find_files
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
+from brain_assets.market.sheets import MOST, find_files, is_table
+from brain_assets.market.table_files import FileTable, OptionalFiles
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
 from brain_assets.user_files.check import Checked
-from brain_assets.user_files.tables import adjust_splits, read_fundamental_files, read_price_files
-from brain_assets.user_files.universe import members_of, read_universe
+from brain_assets.user_files.tables import members_of, read_fundamental_files, read_price_files, read_universe
 from brain_assets.user_files.watch import (
     TableState,
     complete_year,
@@ -38,8 +36,7 @@ from brain_assets.user_files.watch import (
     refuse_unsettled,
     stamps_of,
     state_of,
-    sums_of_years,
-    to_hex,
+    versions_of,
 )
 
 MIN_HISTORY_SESSIONS = 66
@@ -60,11 +57,18 @@ class FundamentalFiles(OptionalFiles):
     sorts: ClassVar = {"ratios": ("fundamentals", read_fundamental_files)}
 
 
+KINDS: dict[str, type[OptionalFiles]] = {
+    "raw_prices": PriceFiles,
+    "raw_news_sentiment": NewsFiles,
+    "raw_fundamentals": FundamentalFiles,
+}
+
+
 class FilesMarket:
     """Daily bars, news scores and quarterly ratios from the CSV and Parquet files of a folder.
 
     `symbols` are the universe, empty: every symbol in the files; the file `memory` keeps what looks found
-    (`brain_assets.user_files.watch`); `adjust_splits`: whether to take out what looks like a split still in the prices.
+    (`brain_assets.user_files.watch`).
     """
 
     name = "files"
@@ -76,12 +80,11 @@ class FilesMarket:
         symbols: tuple[str, ...] = (),
         memory: DataPath | None = None,
         *,
-        adjust_splits: bool = False,
         clock: Callable[[], datetime.datetime] = utc_now,
     ) -> None:
-        self.folder, self.symbols, self.clock, self.adjust_splits = folder, symbols, clock, adjust_splits
-        self._memory = memory
+        self.folder, self.symbols, self.clock, self._memory = folder, symbols, clock, memory
         self._states = {raw: state for raw, state in read_states(memory).items() if state.symbols == symbols}
+        self._files: dict[str, OptionalFiles] = {}
         self._forget_rows()
 
     def last_complete_year(self) -> int | None:
@@ -107,18 +110,19 @@ class FilesMarket:
         if chosen.empty:
             raise self._nothing_in(start, end)
         bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
-        bars, divided = adjust_splits(bars) if self.adjust_splits else (bars, [])
-        if (universe := self._universe) is not None:
+        if (universe := self._universe(self._names())) is not None:
             bars.attrs[MEMBERS] = members_of(universe, start, end)
-        return attach(bars, [*findings, *divided])
+        return attach(bars, findings)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
-        return self._sourced(self._news, self._news.news_sentiment(start, end, score))
+        files = cast(NewsFiles, self._files["raw_news_sentiment"])
+        return self._sourced(files, files.news_sentiment(start, end, score))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the quarterly ratios filed in a range. Raises as `prices`."""
-        return self._sourced(self._fundamentals, self._fundamentals.table(start, end))
+        files = self._files["raw_fundamentals"]
+        return self._sourced(files, files.table(start, end))
 
     def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
         """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`.
@@ -128,10 +132,10 @@ class FilesMarket:
         """
         find_files(self.folder, "prices")  # raises if there is no folder
         known, states, waits = self._states, {}, []
-        for raw, files in self._files.items():
+        for raw in RAW:
             try:
                 if in_passing:
-                    refuse_unsettled(stamps_of(self.folder, files.found()[1]), self.clock())
+                    refuse_unsettled(stamps_of(self.folder, self._files[raw].found()[1]), self.clock())
                 states[raw] = self._look(raw)
             except (BrainAssetsError, OSError) as error:
                 waits.append(f"{raw} waits: {error}")
@@ -140,37 +144,25 @@ class FilesMarket:
         last = self._states["raw_prices"].last_day if "raw_prices" in self._states else None
         complete_until = complete_year(last, self.clock()) if last else None
         due = [year for year in years if complete_until is not None and year <= complete_until]
-        sums = {raw: sums_of_years(state, due) for raw, state in states.items()}
-        versions = {raw: {year: to_hex(sum(of.values())) for year, of in each.items()} for raw, each in sums.items()}
-        files_of = {
-            raw: {year: {name: to_hex(value) for name, value in of.items()} for year, of in each.items()}
-            for raw, each in sums.items()
-        }
+        found = {raw: versions_of(state, due) for raw, state in states.items()}
+        versions = {raw: of_years for raw, (of_years, _) in found.items()}
+        files_of = {raw: of_files for raw, (_, of_files) in found.items()}
         try:
-            marks = self._marks(due) if "raw_prices" in states else {}
+            universe = self._universe(()) if "raw_prices" in states else None
         except BrainAssetsError as error:
-            marks = {}
+            universe = None
             del versions["raw_prices"]
             waits.append(f"raw_prices waits: {error}")
-        for name, by_year in marks.items():
-            for year, mark in by_year.items():
-                versions["raw_prices"][year] += f", {name} {mark}"
-                files_of["raw_prices"][year][name] = mark
+        if universe is not None:  # prices depend on who was a member, too
+            for year in due:
+                begin = datetime.date(year if year > years[0] else FIRST_DATE.year, 1, 1)
+                mark = hash_json(dict(members_of(universe, begin, datetime.date(year + 1, 1, 1))))
+                versions["raw_prices"][year] += f", {universe.files[0].name} {mark}"
+                files_of["raw_prices"][year][universe.files[0].name] = mark
         counts = ", ".join(f"{len(state.stamps)} of {raw}" for raw, state in states.items())
         n_read = sum(len(state.stamps) for raw, state in states.items() if state is not known.get(raw))
         said = f"looked at files, {counts}; {n_read or 'none'} read, new or changed since the last look."
         return Observation(versions, files_of, [f"{self.folder}: {said}", *waits])
-
-    def _marks(self, years: Sequence[int]) -> dict[str, dict[int, str]]:
-        """Give what else than their rows the prices of each year depend on, by name: asked for, or who was a member."""
-        marks = {"BRAIN_ADJUST_SPLITS": dict.fromkeys(years, "1")} if self.adjust_splits else {}
-        vars(self).pop("_universe", None)
-        if paths := find_files(self.folder, "universe"):
-            universe = read_universe(paths, ())
-            begins = {year: datetime.date(year if year > years[0] else FIRST_DATE.year, 1, 1) for year in years}
-            members = {year: members_of(universe, begins[year], datetime.date(year + 1, 1, 1)) for year in years}
-            marks[paths[0].name] = {year: hash_json(dict(each)) for year, each in members.items()}
-        return marks
 
     def _look(self, raw: str) -> TableState:
         """Give what is known of the files of a table as they are now, which are read if they are others than before."""
@@ -179,9 +171,7 @@ class FilesMarket:
         before = self._states.get(raw)
         if before is not None and (before.stamps, before.spelled) == (stamps, spelled):
             return before
-        if raw == "raw_prices":
-            self._forget_rows()  # those of other tables too: they write symbols as prices do
-        vars(self._files[raw]).pop("rows", None)
+        self._forget_rows(RAW if raw == "raw_prices" else [raw])  # other tables write symbols as prices do
         state = state_of(raw, TableState(stamps, spelled, self.symbols), self._files[raw].rows)
         self._states = {**self._states, raw: state}
         keep_states(self._memory, self._states)
@@ -197,12 +187,10 @@ class FilesMarket:
 
     def years(self) -> range:
         """Give the years from the first bar to the last; this one alone where there is none, or no file can be read."""
-        this_year = self.clock().year
-        try:
-            days = self._bars.days
-        except BrainAssetsError:
-            days = pd.Series([], dtype="datetime64[us]")
-        return range(days.min().year, days.max().year + 1) if len(days) else range(this_year, this_year + 1)
+        with suppress(BrainAssetsError):
+            if len(days := self._bars.days):
+                return range(days.min().year, days.max().year + 1)
+        return range(self.clock().year, self.clock().year + 1)
 
     def check(self, start: datetime.date, end: datetime.date) -> Checked:
         """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
@@ -218,32 +206,26 @@ class FilesMarket:
                 found.refuse(str(self._nothing_in(start, end)))
                 return found
             found.check_bars(self._bars, start, end)
-        for files in (self._news, self._fundamentals):
+        for files in (self._files[raw] for raw in RAW[1:]):
             with found.going_on():
                 word, is_sound = files.found()[0], not found.refused
                 if files.rows is not None:
                     found.check_table(word, files.rows, start, end)
                     found.warn(self._without_prices(files) if is_sound else ())
         with found.going_on():
-            if self._universe is not None:
-                names = ", ".join(file.name for file in self._universe.files)
-                rows = self._universe.frame["symbol"]
+            if (universe := self._universe(self._names())) is not None:
+                names, rows = ", ".join(file.name for file in universe.files), universe.frame["symbol"]
                 found.lines.append(
                     f"{names}: who could be chosen when, {len(rows):,} spans, {rows.nunique():,} symbols"
                 )
-        found.check_others(self.folder)
+        others = sorted(path.name for path in self.folder.iterdir() if path.is_file() and not is_table(path))
+        if shown := listed([name for name in others if not name.startswith((".", "~"))], MOST):
+            found.found.append(f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}.")
         return found
 
-    def _forget_rows(self) -> None:
-        self._prices = PriceFiles(self.folder, self.symbols)
-        self._news = NewsFiles(self.folder, self.symbols, self._names)
-        self._fundamentals = FundamentalFiles(self.folder, self.symbols, self._names)
-        self._files: Mapping[str, OptionalFiles] = {
-            "raw_prices": self._prices,
-            "raw_news_sentiment": self._news,
-            "raw_fundamentals": self._fundamentals,
-        }
-        vars(self).pop("_universe", None)
+    def _forget_rows(self, tables: Iterable[str] = RAW) -> None:
+        for raw in tables:
+            self._files[raw] = KINDS[raw](self.folder, self.symbols, tuple if raw == "raw_prices" else self._names)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
@@ -261,24 +243,24 @@ class FilesMarket:
 
     @property
     def _bars(self) -> FileTable:
-        if (rows := self._prices.rows) is None:
+        if (rows := self._files["raw_prices"].rows) is None:
             raise MarketError(
                 f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
                 f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return rows
 
-    @cached_property
-    def _universe(self) -> FileTable | None:
-        """Who could be chosen when; None: there is no such file, so all can be."""
+    def _universe(self, names: Sequence[str]) -> FileTable | None:
+        """Read who could be chosen when; None: there is no such file, so all can be."""
         paths = find_files(self.folder, "universe")
-        return read_universe(paths, self._names()) if paths else None
+        return read_universe(paths, names) if paths else None
 
     def _names(self) -> Sequence[str]:
         """Give the symbols of the prices, as they are written."""
         if (state := self._states.get("raw_prices")) is not None:
             return state.names
-        return [] if self._prices.rows is None else self._prices.rows.names
+        rows = self._files["raw_prices"].rows
+        return [] if rows is None else rows.names
 
     def _symbols_found(self) -> Iterator[Finding]:
         """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
@@ -297,7 +279,8 @@ class FilesMarket:
                 f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
                 f"{listed(short, MOST) or 'none'}; add data."
             )
-        members = set() if self._universe is None else set(self._universe.frame["symbol"].cat.categories)
+        universe = self._universe(self._names())
+        members = set() if universe is None else set(universe.names)
         yield from _named(missing, "symbol that was asked for is in no file", "symbols asked for are in no file")
         of = "of the universe without prices in any file"
         yield from _named(sorted(members - set(self._names())) if members else [], f"member {of}", f"members {of}")
@@ -309,8 +292,7 @@ def open_market(settings: Settings) -> FilesMarket:
     """Open the market of some settings; nothing is read."""
     if settings.files_dir is None:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-    memory = settings.data_dir / "cache" / "files.json"
-    return FilesMarket(settings.files_dir, settings.symbols, memory, adjust_splits=settings.adjust_splits)
+    return FilesMarket(settings.files_dir, settings.symbols, settings.data_dir / "cache" / "files.json")
 
 
 def _named(symbols: list[str], one: str, several: str) -> Iterator[Finding]:

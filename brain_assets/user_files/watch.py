@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from brain_assets.errors import MarketError
 from brain_assets.market.calendar import NEW_YORK, sessions_between
-from brain_assets.market.file_table import FileTable
+from brain_assets.market.table_files import FileTable
 from brain_assets.paths import DataPath, read_bytes, replace_file
 
 MAX_LAG_SESSIONS = 5
@@ -109,16 +109,16 @@ def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
     return min(reached, now.astimezone(NEW_YORK).year - 1)
 
 
-def sums_of_years(state: TableState, years: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Give the sums of the files that have rows of each partition year; the first holds all before it, too."""
-    found: dict[int, Counter[str]] = {year: Counter() for year in years}
-    for name, sums in state.sums.items():
-        for calendar_year, value in sums.items():
-            if years and (year := max(calendar_year, years[0])) in found:
-                found[year][name] += value
-    return {year: dict(sums) for year, sums in found.items()}
+def versions_of(state: TableState, years: Sequence[int]) -> tuple[dict[int, str], dict[int, dict[str, str]]]:
+    """Give the version of each partition year, and of what each file has of it; the first holds all before it, too."""
+    sums: dict[int, Counter[str]] = {year: Counter() for year in years}
+    for name, of_years in state.sums.items():
+        for calendar_year, value in of_years.items():
+            if years and (year := max(calendar_year, years[0])) in sums:
+                sums[year][name] += value
+    versions = {year: _as_version(sum(of.values())) for year, of in sums.items()}
+    return versions, {year: {name: _as_version(value) for name, value in of.items()} for year, of in sums.items()}
 
 
-def to_hex(value: int) -> str:
-    """Write a sum of hashes as the 16 digits of a version."""
+def _as_version(value: int) -> str:
     return f"{value % 2**64:016x}"

@@ -43,7 +43,6 @@ class World:
 
     root: Path
     instance: dg.DagsterInstance
-    adjust_splits: bool = False
 
     def copy(self, root: Path) -> "World":
         shutil.copytree(self.root, root)
@@ -60,7 +59,7 @@ class World:
         raw = raw_assets(years)
         assets = [*raw, forecaster_asset(ridge, years), forecasts_asset([ridge], years)]
         memory = self.root / "data" / "cache" / "files.json"
-        market = FilesMarket(self.root / "files", (), memory, adjust_splits=self.adjust_splits)
+        market = FilesMarket(self.root / "files", (), memory)
         tables = TableStore(self.root / "data", {"market": "files"})
         families = registry.Families.of([ridge])
         return dg.Definitions(
@@ -86,9 +85,6 @@ class World:
         rows = pd.read_csv(path)
         rows.loc[(rows["date"] == "2020-07-01") & (rows["symbol"] == "CCC"), ["close", "high"]] *= 1.01
         write(path, rows)
-
-    def adjust(self) -> None:
-        self.adjust_splits = True
 
     def report(self, name: str, year: int) -> None:
         """What the button "Report materialization" of the UI does."""
@@ -198,7 +194,6 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         lambda w: w.report_check("validation_loss_finite", True),
         *(SNAPSHOT, STALE, "did not pass its checks: validation_loss_finite", KEPT),
     ),
-    "files read otherwise": (World.adjust, PRICES, STALE, "BRAIN_ADJUST_SPLITS changed", KEPT),
     "edited file": (World.edit, PRICES, STALE, "prices.csv changed", MADE),
 }
 

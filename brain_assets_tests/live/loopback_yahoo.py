@@ -36,9 +36,7 @@ class LoopbackYahoo:
         self.events = {}
         self.currencies = {}
         self.limits = Counter()
-        self.broken = set()
         self.says = {}  # symbol -> "range" or "latest" -> (status, text): instead of its bars
-        self.appends_latest = False
         self.requests = []
 
     def __call__(self, path, headers):
@@ -59,16 +57,12 @@ class LoopbackYahoo:
             return 429, "Too Many Requests\r\n"
         if said := self.says.get(symbol, {}).get("range" if "period1" in query else "latest"):
             return said
-        if symbol in self.broken:
-            return 502, "<html>Bad Gateway</html>"
         if symbol not in self.bars:
             return 404, self.error("Not Found", "No data found, symbol may be delisted")
         if "period1" not in query:
             return 200, self.chart(symbol, self.bars[symbol][-1:])
         start, end = int(query["period1"][0]), int(query["period2"][0])
         chosen = [bar for bar in self.bars[symbol] if start <= epoch(bar[0]) < end]
-        if self.appends_latest and chosen:
-            chosen += [bar for bar in self.bars[symbol] if epoch(bar[0]) >= end][:1]
         if not chosen:
             return 400, self.error("Bad Request", f"Data doesn't exist for startDate = {start}, endDate = {end}")
         return 200, self.chart(symbol, chosen)

@@ -15,12 +15,8 @@ from brain_assets_tests.backfills import REPOSITORY
 
 NAN = math.nan
 
-Q1, Q2, Q3, Q4 = (
-    ("2019-01-01", "2019-03-31"),
-    ("2019-04-01", "2019-06-30"),
-    ("2019-07-01", "2019-09-30"),
-    ("2019-10-01", "2019-12-31"),
-)
+Q1, Q2 = ("2019-01-01", "2019-03-31"), ("2019-04-01", "2019-06-30")
+Q3, Q4 = ("2019-07-01", "2019-09-30"), ("2019-10-01", "2019-12-31")
 HALF, NINE_MONTHS, YEAR = (Q1[0], Q2[1]), (Q1[0], Q3[1]), (Q1[0], Q4[1])
 MAY, AUGUST, NOVEMBER, FEBRUARY = "2019-05-01", "2019-08-01", "2019-11-01", "2020-02-01"
 
@@ -94,70 +90,64 @@ def ordinary_year() -> dict[str, Any]:
 # Margins, case by case
 
 CONTRACTS = "RevenueFromContractWithCustomerExcludingAssessedTax"
-NEXT, LATER = ("2020-01-01", "2020-03-31"), "2021-02-01"
-BEFORE = ("2018-01-01", "2018-03-31")
+LATER, BEFORE = "2021-02-01", ("2018-01-01", "2018-03-31")
 
+
+def filing(
+    filed: str, period: Period, revenue: float, net: float, form: str = "10-Q"
+) -> tuple[str, str, dict[str, Any]]:
+    return form, filed, income(revenue, net, period)
+
+
+FIRST, FIRST_TOLD = filing(MAY, Q1, 100, 10), (MAY, Q1[1], 0.1)
 CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, str, float]]]] = {
-    "no revenue: not known": (
-        [("10-Q", MAY, income(0, -3, Q1)), ("10-Q", AUGUST, income(100, 10, Q2))],
-        [(AUGUST, Q2[1], 0.1)],
-    ),
+    "no revenue: not known": ([filing(MAY, Q1, 0, -3), filing(AUGUST, Q2, 100, 10)], [(AUGUST, Q2[1], 0.1)]),
     "the total counts for more than revenue from contracts": (
         [("10-Q", MAY, income(200, 20, Q1) | {CONTRACTS: {Q1: 50}})],
-        [(MAY, Q1[1], 0.1)],
+        [FIRST_TOLD],
     ),
     "the concept stated for more periods counts for more": (
         [("10-Q", MAY, incomes((BEFORE, 100, 20), (Q1, 200, 20), revenue_concept=CONTRACTS) | {"Revenues": {Q1: 5}})],
-        [(MAY, BEFORE[1], 0.2), (MAY, Q1[1], 0.1)],
+        [(MAY, BEFORE[1], 0.2), FIRST_TOLD],
     ),
     "the fourth quarter is the year less three quarters": (
         [
-            *(("10-Q", day, income(100, 10, quarter)) for day, quarter in ((MAY, Q1), (AUGUST, Q2), (NOVEMBER, Q3))),
-            ("10-K", FEBRUARY, income(560, 108, YEAR)),
+            *(filing(day, quarter, 100, 10) for day, quarter in ((MAY, Q1), (AUGUST, Q2), (NOVEMBER, Q3))),
+            filing(FEBRUARY, YEAR, 560, 108, "10-K"),
         ],
-        [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.1), (NOVEMBER, Q3[1], 0.1), (FEBRUARY, Q4[1], 0.3)],
+        [FIRST_TOLD, (AUGUST, Q2[1], 0.1), (NOVEMBER, Q3[1], 0.1), (FEBRUARY, Q4[1], 0.3)],
     ),
     "half-yearly reports have no quarters": (
-        [("10-Q", AUGUST, income(220, 34, HALF)), ("10-K", FEBRUARY, income(560, 122, YEAR))],
+        [filing(AUGUST, HALF, 220, 34), filing(FEBRUARY, YEAR, 560, 122, "10-K")],
         [],
     ),
+    "who states nothing of ours has no rows": ([("10-Q", MAY, {"InterestExpense": {Q1: 1}})], []),
     "a misdated end is no further quarter": (
         [
-            ("10-Q", MAY, income(100, 10, Q1)),
-            ("10-K", FEBRUARY, income(100, 10, (Q1[0], "2019-03-30"))),
-            ("10-K/A", "2020-03-01", income(100, 12, ("2019-01-03", "2019-03-30"))),
+            *(FIRST, filing(FEBRUARY, (Q1[0], "2019-03-30"), 100, 10, "10-K")),
+            filing("2020-03-01", ("2019-01-03", "2019-03-30"), 100, 12, "10-K/A"),
         ],
-        [(MAY, Q1[1], 0.1), ("2020-03-01", Q1[1], 0.12)],
-    ),
-    "a figure repeated in later filings is told once": (
-        [("10-Q", day, income(100, 10, Q1)) for day in (MAY, AUGUST, FEBRUARY)],
-        [(MAY, Q1[1], 0.1)],
+        [FIRST_TOLD, ("2020-03-01", Q1[1], 0.12)],
     ),
     "a restated income alone is set against the revenue stated before": (
-        [("10-Q", MAY, income(100, 10, Q1)), ("10-Q", NOVEMBER, {"NetIncomeLoss": {Q1: 12}})],
-        [(MAY, Q1[1], 0.1), (NOVEMBER, Q1[1], 0.12)],
+        [FIRST, ("10-Q", NOVEMBER, {"NetIncomeLoss": {Q1: 12}})],
+        [FIRST_TOLD, (NOVEMBER, Q1[1], 0.12)],
+    ),
+    "a restatement is a new row at its filing date and changes nothing before": (
+        [FIRST, filing(AUGUST, Q2, 100, 30), filing(FEBRUARY, Q1, 10, 2, "8-K")],
+        [FIRST_TOLD, (AUGUST, Q2[1], 0.3), (FEBRUARY, Q1[1], 0.2)],
     ),
     "of two filings of one day the amendment counts": (
-        [("10-Q/A", MAY, income(100, 20, Q1)), ("10-Q", MAY, income(100, 10, Q1))],
+        [filing(MAY, Q1, 100, 20, "10-Q/A"), FIRST],
         [(MAY, Q1[1], 0.2)],
     ),
     "proxy statements and foreign reports do not count": (
-        [
-            ("10-Q", MAY, income(100, 10, Q1)),
-            *((form, FEBRUARY, income(100, 99, Q1)) for form in ("DEF 14A", "20-F", "6-K")),
-        ],
-        [(MAY, Q1[1], 0.1)],
+        [FIRST, *(filing(FEBRUARY, Q1, 100, 99, form) for form in ("DEF 14A", "20-F", "6-K"))],
+        [FIRST_TOLD],
     ),
     "quarters stated only as years to date are differences: 24 / 120, 28 / 140 and 60 / 200": (
         ORDINARY,
         ORDINARY_MARGINS,
-    ),
-    "a change of concept between years changes nothing": (
-        [
-            ("10-Q", MAY, income(200, 20, Q1, "SalesRevenueNet")),
-            ("10-Q", "2020-05-01", incomes((Q1, 200, 20), (NEXT, 300, 60), revenue_concept=CONTRACTS)),
-        ],
-        [(MAY, Q1[1], 0.1), ("2020-05-01", NEXT[1], 0.2)],
     ),
     "a fiscal year may end in September, and have a quarter of 14 weeks and 53 in all": (
         year_to_date("2016-09-25", "2016-12-31", "2017-04-01", "2017-07-01", "2017-09-30"),
@@ -168,23 +158,23 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
         four_margins("2019-03-23", "2019-06-15", "2019-09-07", "2020-01-04"),
     ),
     "a difference uses no part filed after the whole: the quarter is told once the year is stated again": (
-        [ORDINARY[3], ("10-Q", "2020-11-01", income(360, 62, NINE_MONTHS)), ("10-K", "2021-02-01", ORDINARY[3][2])],
-        [("2021-02-01", Q4[1], 0.3)],
+        [ORDINARY[3], filing("2020-11-01", NINE_MONTHS, 360, 62), ("10-K", LATER, ORDINARY[3][2])],
+        [(LATER, Q4[1], 0.3)],
     ),
     "a stated quarter counts for more than a computed one": (
         [*ORDINARY[:3], ("10-K", FEBRUARY, incomes((YEAR, 560, 122), (Q4, 201, 80.4)))],
         [*ORDINARY_MARGINS[:3], (FEBRUARY, Q4[1], 0.4)],
     ),
     "a computed quarter stays if the year alone is restated, under a new rule or in the year's amendment": (
-        [*ORDINARY, ("10-K/A", "2020-03-01", income(660, 222, YEAR)), ("10-K", "2021-02-01", income(300, 100, YEAR))],
+        [*ORDINARY, filing("2020-03-01", YEAR, 660, 222, "10-K/A"), filing(LATER, YEAR, 300, 100, "10-K")],
         ORDINARY_MARGINS,
     ),
     "a computed quarter stays if the part of the year alone is restated": (
-        [*ORDINARY, ("10-Q", "2020-11-01", income(400, 80, NINE_MONTHS)), ("10-K", "2021-02-01", ORDINARY[3][2])],
+        [*ORDINARY, filing("2020-11-01", NINE_MONTHS, 400, 80), ("10-K", LATER, ORDINARY[3][2])],
         ORDINARY_MARGINS,
     ),
     "a quarter is computed anew once year and nine months are restated": (
-        [*ORDINARY, ("10-Q", "2020-11-01", income(400, 80, NINE_MONTHS)), ("10-K", LATER, income(600, 180, YEAR))],
+        [*ORDINARY, filing("2020-11-01", NINE_MONTHS, 400, 80), filing(LATER, YEAR, 600, 180, "10-K")],
         [*ORDINARY_MARGINS, (LATER, Q4[1], 0.5)],
     ),
 }
@@ -210,40 +200,15 @@ def test_ratios_of_a_quarter_are_dated_by_its_filing() -> None:
         columns=list(FUNDAMENTAL_TABLE.names),
     ).astype({"filed": "datetime64[us]", "period_end": "datetime64[us]", "symbol": "str"})
     pd.testing.assert_frame_equal(quarterly_ratios(company(("10-Q", MAY, stated)), "CO"), expected)
+    for below in (0, -40):  # a ratio to nothing or to a deficit is not known
+        stated["StockholdersEquity"] = {Q1[1]: below}
+        assert math.isnan(quarterly_ratios(company(("10-Q", MAY, stated)), "CO")["debt_to_equity"].item())
 
 
-@pytest.mark.parametrize("below", [0, -40])
-def test_a_ratio_to_nothing_or_to_a_deficit_is_not_known(below: float) -> None:
-    stated = income(100, 10, Q1) | {"LongTermDebt": {Q1[1]: 90}, "StockholdersEquity": {Q1[1]: below}}
-    table = quarterly_ratios(company(("10-Q", MAY, stated)), "CO")
-    assert math.isnan(table["debt_to_equity"].item())
-    assert table["net_margin"].item() == 0.1
-
-
-# Concepts
-
-
-REVENUE = "Revenues SalesRevenueNet SalesRevenueGoodsNet RevenuesNetOfInterestExpense"
-CONTRACT = "RevenueFromContractWithCustomer{}AssessedTax"
-
-
-@pytest.mark.parametrize("concept", [*REVENUE.split(), CONTRACT.format("Excluding"), CONTRACT.format("Including")])
-def test_revenue_has_many_names(concept: str) -> None:
-    assert told(company(("10-Q", MAY, income(200, 20, Q1, concept)))) == [(MAY, Q1[1], 0.1)]
-
-
-@pytest.mark.parametrize(
-    "costs",
-    [
-        {"CostOfRevenue": 150},
-        {"CostOfGoodsAndServicesSold": 150},
-        {"CostOfGoodsSold": 150},
-        {"CostOfGoodsSold": 110, "CostOfServices": 40},
-    ],
-)
-def test_gross_profit_that_is_not_stated_is_revenue_less_cost(costs: dict[str, float]) -> None:
-    stated = {"Revenues": {Q1: 200}} | {concept: {Q1: amount} for concept, amount in costs.items()}
-    assert told(company(("10-Q", MAY, stated)), "gross_margin") == [(MAY, Q1[1], 0.25)]
+def test_gross_profit_that_is_not_stated_is_revenue_less_cost() -> None:
+    for costs in ({"CostOfRevenue": 150}, {"CostOfGoodsSold": 150}, {"CostOfGoodsSold": 110, "CostOfServices": 40}):
+        stated = {"Revenues": {Q1: 200}} | {concept: {Q1: amount} for concept, amount in costs.items()}
+        assert told(company(("10-Q", MAY, stated)), "gross_margin") == [(MAY, Q1[1], 0.25)]
 
 
 @pytest.mark.parametrize(("revenue_before", "computed"), [(900, True), (901, False)])
@@ -265,7 +230,6 @@ DEBT["Liabilities"] = 300  # never stand in for debt
 @pytest.mark.parametrize(
     ("stated", "ratio"),
     [
-        (("LongTermDebtNoncurrent", "LongTermDebtCurrent"), 0.45),
         (("LongTermDebtNoncurrent", "Liabilities"), 0.4),
         (("LongTermDebt",), 0.452),
         (("LongTermDebt", "LongTermDebtNoncurrent", "LongTermDebtCurrent"), 0.45),
@@ -276,9 +240,6 @@ def test_debt_is_long_term_debt_with_what_is_due_within_a_year(stated: tuple[str
     balance = {name: {Q1[1]: DEBT[name]} for name in ("StockholdersEquity", *stated)}
     [(*_, value)] = told(company(("10-Q", MAY, income(100, 10, Q1) | balance)), "debt_to_equity")
     assert value == pytest.approx(ratio, nan_ok=True)
-
-
-# Quarters that no filing states
 
 
 def test_of_a_year_to_date_and_twelve_months_the_year_to_date_counts() -> None:
@@ -295,44 +256,13 @@ def test_of_a_year_to_date_and_twelve_months_the_year_to_date_counts() -> None:
     assert [row for row in told(facts) if row[1] == Q2[1]] == [(AUGUST, Q2[1], 0.2)]
 
 
-# Filings
-
-
-@pytest.mark.parametrize("form", ["10-Q/A", "10-K/A", "10-K", "8-K"])
-def test_a_restatement_is_a_new_row_at_its_filing_date_and_changes_nothing_before(form: str) -> None:
-    first = ("10-Q", MAY, income(100, 10, Q1))
-    facts = company(first, ("10-Q", AUGUST, income(100, 30, Q2)), (form, FEBRUARY, income(100, 7, Q1)))
-    assert told(facts) == [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.3), (FEBRUARY, Q1[1], 0.07)]
-
-
-@pytest.mark.parametrize("last_day", [MAY, "2019-07-31", AUGUST, NOVEMBER, "2020-01-31", FEBRUARY, "2021-02-01"])
-def test_facts_cut_off_after_a_day_give_the_rows_up_to_that_day(last_day: str) -> None:
-    table = quarterly_ratios(ordinary_year(), "CO")
-    expected = table[table["filed"] <= last_day]
-    pd.testing.assert_frame_equal(quarterly_ratios(cut(ordinary_year(), last_day), "CO"), expected)
-
-
 # What is not company facts
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {"cik": 1, "entityName": "Fund", "facts": {}},
-        {"facts": {"ifrs-full": {"Revenue": {"units": {"USD": []}}}}},
-        {"facts": {"us-gaap": {"Revenues": {"units": {"CNY": [{"end": "?"}]}}}}},
-    ],
-)
-def test_who_states_nothing_in_us_gaap_and_dollars_has_no_rows(facts: dict[str, Any]) -> None:
-    pd.testing.assert_frame_equal(quarterly_ratios(facts, "CO"), FUNDAMENTAL_TABLE.empty())
 
 
 @pytest.mark.parametrize(
     ("facts", "place"),
     [
         ({}, "expected a JSON object at facts, got None"),
-        ({"facts": []}, "expected a JSON object at facts, got []"),
-        ({"facts": {"us-gaap": 3}}, "expected a JSON object at facts/us-gaap, got 3"),
         ({"facts": {"us-gaap": {"Revenues": {}}}}, "expected a JSON object at facts/us-gaap/Revenues/units, got None"),
         (
             {"facts": {"us-gaap": {"Revenues": {"units": {"USD": {}}}}}},
@@ -381,36 +311,23 @@ KNOWN = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("symbol", "filed", "period_end", "revenue", "gross", "operating", "net"), KNOWN)
-def test_margins_are_those_of_the_published_quarters(
+def test_ratios_are_those_of_the_published_quarters_and_every_quarter_is_there_once(
     real_ratios: dict[str, pd.DataFrame],
-    symbol: str,
-    filed: str,
-    period_end: str,
-    revenue: float,
-    gross: float,
-    operating: float,
-    net: float,
 ) -> None:
-    table = real_ratios[symbol]
-    first = table[table["period_end"] == period_end].iloc[0]
-    assert first["filed"] == pd.Timestamp(filed)
-    margins = first[["gross_margin", "operating_margin", "net_margin"]].tolist()
-    assert margins == pytest.approx([gross / revenue, operating / revenue, net / revenue], abs=1e-12)
-
-
-@pytest.mark.parametrize("symbol", COMPANIES)
-def test_every_quarter_of_many_years_is_there_once_and_has_all_margins(
-    real_ratios: dict[str, pd.DataFrame], symbol: str
-) -> None:
-    first = real_ratios[symbol].drop_duplicates("period_end").sort_values("period_end")
-    since = first[first["period_end"] >= "2009-09-01"]
-    gaps = since["period_end"].diff().dt.days.dropna()
-    assert len(since) >= 65
-    assert set(gaps) <= {91, 98}
-    margins = ["gross_margin", "operating_margin", "net_margin", "current_ratio"]
-    assert since[margins].notna().all(axis=None)
-    assert (since["filed"] - since["period_end"]).dt.days.between(18, 60).all()
+    margins = ["gross_margin", "operating_margin", "net_margin"]
+    for symbol, filed, period_end, revenue, *incomes_of_quarter in KNOWN:
+        table = real_ratios[symbol]
+        first = table[table["period_end"] == period_end].iloc[0]
+        assert first["filed"] == pd.Timestamp(filed)
+        expected = [income_of_quarter / revenue for income_of_quarter in incomes_of_quarter]
+        assert first[margins].tolist() == pytest.approx(expected, abs=1e-12), (symbol, period_end)
+    for table in real_ratios.values():
+        first = table.drop_duplicates("period_end").sort_values("period_end")
+        since = first[first["period_end"] >= "2009-09-01"]
+        assert len(since) >= 65
+        assert set(since["period_end"].diff().dt.days.dropna()) <= {91, 98}
+        assert since[[*margins, "current_ratio"]].notna().all(axis=None)
+        assert (since["filed"] - since["period_end"]).dt.days.between(18, 60).all()
 
 
 @pytest.mark.parametrize("symbol", COMPANIES)

@@ -34,43 +34,23 @@ def spans(weeks: Weeks) -> list[tuple[str, str]]:
     return [(str(start), str(end)) for start, end in zip(weeks.start, weeks.end, strict=True)]
 
 
-# Sessions
-
-
 @pytest.mark.parametrize(
-    ("start", "end", "expected"),
+    ("start", "end", "days"),
     [
-        # New Year's Day is a Wednesday, the weekend 4 and 5 January.
-        (
-            "2019-12-30",
-            "2020-01-08",
-            ["2019-12-30", "2019-12-31", "2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"],
-        ),
-        # Thanksgiving, 28 November 2019; the half day after it is a session.
-        ("2019-11-25", "2019-12-01", ["2019-11-25", "2019-11-26", "2019-11-27", "2019-11-29"]),
-        # Good Friday, 19 April 2019.
-        ("2019-04-15", "2019-04-22", ["2019-04-15", "2019-04-16", "2019-04-17", "2019-04-18"]),
-        # Closed 11 to 14 September 2001.
-        ("2001-09-07", "2001-09-18", ["2001-09-07", "2001-09-10", "2001-09-17"]),
-        # Juneteenth is a holiday since 2022 (observed on Monday 20 June), not in 2021 (Friday 18 June).
-        ("2022-06-17", "2022-06-22", ["2022-06-17", "2022-06-21"]),
-        ("2021-06-17", "2021-06-22", ["2021-06-17", "2021-06-18", "2021-06-21"]),
+        ("2019-12-30", "2020-01-08", ("12-30", "12-31", "01-02", "01-03", "01-06", "01-07")),  # New Year, a weekend
+        ("2019-11-25", "2019-12-01", ("11-25", "11-26", "11-27", "11-29")),  # Thanksgiving; a half day after it
+        ("2001-09-07", "2001-09-18", ("09-07", "09-10", "09-17")),
+        ("2022-06-17", "2022-06-22", ("06-17", "06-21")),  # Juneteenth is a holiday since 2022
+        ("2021-06-17", "2021-06-22", ("06-17", "06-18", "06-21")),
     ],
 )
-def test_holidays_and_weekends_are_no_sessions(start: str, end: str, expected: list[str]) -> None:
-    np.testing.assert_array_equal(sessions_between(day(start), day(end)), dates(*expected))
+def test_holidays_and_weekends_are_no_sessions(start: str, end: str, days: tuple[str, ...]) -> None:
+    assert tuple(str(session)[5:] for session in sessions_between(day(start), day(end))) == days
 
 
-def test_sessions_are_days_in_order_and_as_many_as_the_exchange_counts() -> None:
-    sessions = sessions_between(day("2019-01-01"), day("2020-01-01"))
-    assert sessions.dtype == np.dtype("datetime64[D]")
-    assert (np.diff(sessions).astype(int) > 0).all()
-    # 261 weekdays less nine holidays: New Year, King, Presidents, Good Friday, Memorial, 4 July, Labor, Thanksgiving,
-    # Christmas
-    assert len(sessions) == 252
-
-
-# Closes
+def test_sessions_are_as_many_as_the_exchange_counts() -> None:
+    """261 weekdays less nine holidays."""
+    assert len(sessions_between(day("2019-01-01"), day("2020-01-01"))) == 252
 
 
 @pytest.mark.parametrize(
@@ -80,16 +60,11 @@ def test_sessions_are_days_in_order_and_as_many_as_the_exchange_counts() -> None
         ("2024-01-16", "2024-01-16T21:00"),  # and in winter
         ("2024-11-29", "2024-11-29T18:00"),  # the day after Thanksgiving ends at 13:00
         ("2023-07-03", "2023-07-03T17:00"),  # the day before Independence Day too, in summer
-        ("2019-12-24", "2019-12-24T18:00"),  # Christmas Eve
     ],
 )
 def test_a_session_closes_at_four_or_earlier_in_utc(date: str, close: str) -> None:
     closes = closes_between(day(date), day(date) + datetime.timedelta(days=1))
-    assert closes.dtype == np.dtype("datetime64[us]")
     assert closes.tolist() == [datetime.datetime.fromisoformat(close)]
-
-
-# ISO weeks
 
 
 def test_week_numbers_agree_with_isocalendar_on_where_weeks_change() -> None:
@@ -99,23 +74,22 @@ def test_week_numbers_agree_with_isocalendar_on_where_weeks_change() -> None:
     np.testing.assert_array_equal(np.diff(iso_week_numbers(days)), changes)
 
 
-# Complete weeks
-
-
 def test_weeks_around_thanksgiving() -> None:
     weeks = weeks_between("2019-11-15", "2019-12-07")
     # sessions: 0 = Fri 15, 1-5 = 18-22, 6-9 = 25, 26, 27, 29, 10-14 = 2-6 December
     assert spans(weeks) == [("2019-11-18", "2019-11-22"), ("2019-11-25", "2019-11-29"), ("2019-12-02", "2019-12-06")]
     np.testing.assert_array_equal(weeks.first, [1, 6, 10])
     np.testing.assert_array_equal(weeks.last, [5, 9, 14])
-    assert weeks.first.dtype == weeks.last.dtype == np.int64
-    assert len(weeks) == 3
 
 
 def test_the_week_that_straddles_new_year_belongs_to_the_new_year() -> None:
     weeks = weeks_between("2019-12-20", "2020-01-11")
     assert spans(weeks) == [("2019-12-23", "2019-12-27"), ("2019-12-30", "2020-01-03"), ("2020-01-06", "2020-01-10")]
     np.testing.assert_array_equal(weeks.year, [2019, 2020, 2020])
+    for chosen in (weeks.select(weeks.year == 2020), weeks.select(np.array([1, 2]))):
+        assert spans(chosen) == spans(weeks)[1:]
+        np.testing.assert_array_equal(chosen.first, [5, 9])  # sessions: 0 = 20 December, 1-4 = 23, 24, 26, 27, ...
+        np.testing.assert_array_equal(chosen.last, [8, 13])
 
 
 def test_a_week_of_two_sessions_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,19 +102,15 @@ def test_a_week_of_two_sessions_is_dropped(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("start", "first_week"),
     [
-        ("2020-01-08", "2020-01-13"),  # Wednesday: its week is cut
         ("2020-01-07", "2020-01-13"),  # Tuesday: four sessions are not the whole of five
         ("2020-01-06", "2020-01-13"),  # Monday: whole, but no close before it to decide at
         ("2020-01-03", "2020-01-06"),  # Friday: one close before
         ("2020-01-21", "2020-01-27"),  # Tuesday after Martin Luther King's day: whole, no close before it
-        ("2020-01-18", "2020-01-27"),
         ("2020-01-17", "2020-01-21"),
     ],
 )
 def test_a_week_cut_at_the_start_or_without_a_close_before_it_is_no_week(start: str, first_week: str) -> None:
-    weeks = weeks_between(start, "2020-02-15")
-    assert str(weeks.start[0]) == first_week
-    assert weeks.first.min() >= 1
+    assert str(weeks_between(start, "2020-02-15").start[0]) == first_week
 
 
 @pytest.mark.parametrize(
@@ -148,7 +118,6 @@ def test_a_week_cut_at_the_start_or_without_a_close_before_it_is_no_week(start: 
     [
         ("2020-01-24", ("2020-01-13", "2020-01-17")),  # up to Thursday 23: the calendar still has Friday
         ("2020-01-25", ("2020-01-21", "2020-01-24")),
-        ("2020-01-27", ("2020-01-21", "2020-01-24")),
         ("2020-01-28", ("2020-01-21", "2020-01-24")),
         ("2019-04-19", ("2019-04-15", "2019-04-18")),  # Thursday before Good Friday: nothing is left of its week
     ],
@@ -158,31 +127,14 @@ def test_a_week_is_one_as_soon_as_its_last_session_is_there(end: str, last_week:
 
 
 def test_no_sessions_have_no_weeks() -> None:
-    weeks = complete_weeks(dates())
-    assert len(weeks) == 0
-    assert len(weeks.year) == 0
+    assert len(complete_weeks(dates())) == len(complete_weeks(dates()).year) == 0
     assert len(weeks_between("2020-01-06", "2020-01-11")) == 0  # one whole week, but no close before it
-
-
-def test_select_takes_a_mask_or_positions_and_keeps_the_positions_in_the_sessions() -> None:
-    weeks = weeks_between("2019-12-20", "2020-01-11")
-    for chosen in (weeks.select(weeks.year == 2020), weeks.select(np.array([1, 2]))):
-        assert spans(chosen) == [("2019-12-30", "2020-01-03"), ("2020-01-06", "2020-01-10")]
-        # sessions: 0 = 20 December, 1-4 = 23, 24, 26, 27, 5-8 = 30, 31, 2, 3, 9-13
-        np.testing.assert_array_equal(chosen.first, [5, 9])
-        np.testing.assert_array_equal(chosen.last, [8, 13])
-    assert len(weeks.select(np.zeros(3, dtype=bool))) == 0
-
-
-# A week as the calendar has it
 
 
 @pytest.mark.parametrize(
     ("date", "decided", "sessions", "year"),
     [
-        ("2022-06-01", "2022-05-27", ["2022-05-31", "2022-06-01", "2022-06-02", "2022-06-03"], 2022),  # Memorial Day
         ("2022-05-28", "2022-05-27", ["2022-05-31", "2022-06-01", "2022-06-02", "2022-06-03"], 2022),  # a Saturday
-        ("2022-05-30", "2022-05-27", ["2022-05-31", "2022-06-01", "2022-06-02", "2022-06-03"], 2022),  # the holiday
         ("2022-05-27", "2022-05-20", ["2022-05-23", "2022-05-24", "2022-05-25", "2022-05-26", "2022-05-27"], 2022),
         ("2019-12-30", "2019-12-27", ["2019-12-30", "2019-12-31", "2020-01-02", "2020-01-03"], 2020),
         ("2001-09-10", "2001-09-07", ["2001-09-10"], 2001),
@@ -201,7 +153,7 @@ def test_decision_time_is_the_close_in_new_york_early_ones_too() -> None:
     assert week_from(day("2022-11-28")).decision_time.isoformat() == "2022-11-25T13:00:00-05:00"  # after Thanksgiving
 
 
-@pytest.mark.parametrize("date", ["1969-05-05", "1970-01-02", "2100-01-01"])
+@pytest.mark.parametrize("date", ["1970-01-02", "2100-01-01"])
 def test_a_week_outside_the_known_sessions_is_refused(date: str) -> None:
     with pytest.raises(MarketError, match=f"date: expected a day from 1970-01-05 to .*, got {date}; choose another"):
         week_from(day(date))

@@ -21,9 +21,6 @@ def test_findings_are_stored_with_the_table_and_change_no_hash() -> None:
     assert findings_of(store.read_year("features", 2019)) == [closed(2019, 2, "2019-07-04 (line 13)")]
     assert content_hash(frame) == before
     assert "findings" not in attach(frame, []).attrs
-
-
-def test_years_are_added_up_and_the_first_place_is_the_earliest() -> None:
     [found] = added_up([closed(2019, 1_000, "2019-07-04 (line 13)"), closed(2018, 2, "2018-12-05 (line 7)")])
     assert found.sentence == (
         "prices.csv: 1,002 rows on days when the exchange was closed, the first 2018-12-05 (line 7); left out."

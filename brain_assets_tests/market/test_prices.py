@@ -3,42 +3,17 @@
 import datetime
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.market.prices import CLOSE, VOLUME, PricePanel
+from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.schema import PRICE_TABLE
-
-
-def bars(*rows: tuple[str, str, float]) -> pd.DataFrame:
-    """Sound bars: (date, symbol, close); open, high and low follow from the close."""
-    close = np.array([row[2] for row in rows], dtype=np.float64)
-    return pd.DataFrame(
-        {
-            "date": np.array([row[0] for row in rows], dtype="datetime64[us]"),
-            "symbol": pd.Series([row[1] for row in rows], dtype="str"),
-            "open": close - 0.25,
-            "high": close + 0.5,
-            "low": close - 0.5,
-            "close": close,
-            "volume": close * 100,
-        }
-    )
-
-
-def sound() -> pd.DataFrame:
-    return bars(
-        ("2020-01-02", "AAA", 10.0),
-        ("2020-01-02", "BBB", 20.0),
-        ("2020-01-03", "AAA", 11.0),
-        ("2020-01-03", "BBB", 21.0),
-    )
+from brain_assets_tests.store.test_tables import bars
 
 
 def test_a_table_without_bars_is_no_panel() -> None:
     with pytest.raises(TableError, match="expected at least one bar, got an empty price table"):
-        PricePanel.from_frame(sound().iloc[:0])
+        PricePanel.from_frame(bars())
 
 
 def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
@@ -58,30 +33,15 @@ def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     assert panel.values.shape == (2, 4, 5)
     nan = np.nan
     np.testing.assert_array_equal(panel.values[:, :, CLOSE], [[nan, 20.0, nan, 22.0], [10.0, nan, nan, 12.0]])
-    # open, high, low, close, volume of ZZZ's first bar: 10 - 0.25, 10 + 0.5, 10 - 0.5, 10, 10 * 100
-    np.testing.assert_array_equal(panel.values[1, 0], [9.75, 10.5, 9.5, 10.0, 1000.0])
+    # open, high, low, close, volume of ZZZ's first bar
+    np.testing.assert_array_equal(panel.values[1, 0], [9.0, 12.0, 8.0, 10.0, 1000.0])
     assert np.isnan(panel.values[1, 1]).all()
-    assert panel.values[0, 3, VOLUME] == 2200.0
-
-
-def listing_panel() -> PricePanel:
-    """AAA from the 2nd to the 7th; BBB from Monday the 6th; CCC on the 2nd only."""
-    return PricePanel.from_frame(
-        bars(
-            ("2020-01-02", "AAA", 10.0),
-            ("2020-01-02", "CCC", 30.0),
-            ("2020-01-03", "AAA", 11.0),
-            ("2020-01-06", "AAA", 12.0),
-            ("2020-01-06", "BBB", 20.0),
-            ("2020-01-07", "AAA", 13.0),
-            ("2020-01-07", "BBB", 21.0),
-        )
-    )
 
 
 def test_until_forgets_symbols_listed_later_and_keeps_those_that_stopped() -> None:
-    cut = listing_panel().until(datetime.date(2020, 1, 5))  # a Sunday
+    rows = [("2020-01-02", "AAA", 10.0), ("2020-01-02", "CCC", 30.0), ("2020-01-03", "AAA", 11.0)]
+    later = [("2020-01-06", "AAA", 12.0), ("2020-01-06", "BBB", 20.0), ("2020-01-07", "BBB", 21.0)]
+    cut = PricePanel.from_frame(bars(*rows, *later)).until(datetime.date(2020, 1, 5))  # a Sunday
     assert cut.symbols == ("AAA", "CCC")
     assert list(map(str, cut.sessions)) == ["2020-01-02", "2020-01-03"]
     np.testing.assert_array_equal(cut.values[:, :, CLOSE], [[10.0, 11.0], [30.0, np.nan]])
-    assert cut.values.shape == (2, 2, 5)

@@ -18,11 +18,6 @@ def closes() -> pd.DataFrame:
     return load_sp500_dataset()
 
 
-@pytest.fixture(scope="module")
-def everything() -> pd.DataFrame:
-    return SampleMarket().prices(FIRST, AFTER)
-
-
 def test_bars_are_made_from_two_closes_each(closes: pd.DataFrame) -> None:
     # AAPL: 2019-12-31 71.712, 2020-01-02 73.348 (up), 2020-01-03 72.635 (down); WMT: 112.389, 112.484, 111.491
     assert closes.loc["2019-12-31":"2020-01-03", "AAPL"].tolist() == [71.712, 73.348, 72.635]
@@ -38,17 +33,15 @@ def test_bars_are_made_from_two_closes_each(closes: pd.DataFrame) -> None:
     ]
 
 
-def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
+def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame) -> None:
+    everything = SampleMarket().prices(FIRST, AFTER)
+    assert closes.index[-1].date() == everything["date"].max().date() == datetime.date(2022, 12, 28)
+    assert SampleMarket().last_complete_year() == 2022
     table = everything.pivot(index="date", columns="symbol", values="close")
     np.testing.assert_array_equal(table.to_numpy(), closes[table.columns].to_numpy())
     assert (table.index == closes.index).all()
     assert len(table.columns) == 20
     assert everything["volume"].unique().tolist() == [1_000_000.0]
-
-
-def test_the_last_complete_year_is_the_last_of_the_data_set(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
-    assert closes.index[-1].date() == everything["date"].max().date() == datetime.date(2022, 12, 28)
-    assert SampleMarket().last_complete_year() == closes.index[-1].year == 2022
 
 
 def test_an_unknown_symbol_is_named_beside_those_to_choose_from() -> None:

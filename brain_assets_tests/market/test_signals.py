@@ -42,7 +42,6 @@ def at(panel: PricePanel, signals: np.ndarray, symbol: str, date: str) -> np.nda
 
 def test_a_score_fades_by_half_in_five_sessions_and_counts_by_its_articles(panel: PricePanel) -> None:
     signals = add_signals(panel, news(("2024-01-03", "AAA", 0.8, 3), ("2024-01-11", "AAA", -0.5, 1))).signals
-    assert signals is not None
     series = signals[panel.symbols.index("AAA"), :, NEWS]
     assert series[0] == 0.0  # no news yet is no score
     assert series[1] == pytest.approx(0.8 * 3 / 4)
@@ -54,7 +53,6 @@ def test_a_score_fades_by_half_in_five_sessions_and_counts_by_its_articles(panel
 
 def test_a_filing_counts_from_the_session_after_its_day_and_grows_old(panel: PricePanel) -> None:
     signals = add_signals(panel, None, filings(("2024-01-04", "2023-12-31", "AAA", 0.25))).signals
-    assert signals is not None
     assert np.isnan(at(panel, signals, "AAA", "2024-01-04")[1:]).all()  # it may have come after the close
     np.testing.assert_allclose(at(panel, signals, "AAA", "2024-01-05")[1:], [0.25] * 5 + [1 / 90])
     np.testing.assert_allclose(at(panel, signals, "AAA", "2024-01-19")[1:], [0.25] * 5 + [15 / 90])
@@ -68,13 +66,11 @@ def test_the_newest_quarter_counts_in_its_latest_version(panel: PricePanel) -> N
         ("2024-01-11", "2023-12-31", "AAA", 0.20),  # the newest quarter, restated
     )
     signals = add_signals(panel, None, rows).signals
-    assert signals is not None
     assert [at(panel, signals, "AAA", day)[1] for day in ("2024-01-10", "2024-01-11", "2024-01-12")] == [0.3, 0.3, 0.2]
 
 
 def test_age_and_ratios_are_bounded(panel: PricePanel) -> None:
     signals = add_signals(panel, None, filings(("2022-06-01", "2022-03-31", "AAA", 40.0))).signals
-    assert signals is not None
     np.testing.assert_array_equal(signals[panel.symbols.index("AAA"), 0], [0.0, 1.0, 1.0, 1.0, 10.0, 5.0, 4.0])
     assert len(SIGNALS) == 7
 
@@ -87,8 +83,6 @@ def test_what_is_published_or_filed_later_changes_nothing_before(panel: PricePan
     later_news = (("2024-01-17", "AAA", -1.0, 9), ("2024-01-30", "BBB", 1.0, 1))
     later_filings = (("2024-01-16", "2024-01-15", "AAA", -9.0), ("2024-01-20", "2023-12-31", "BBB", 7.0))
     after = add_signals(panel, news(*some_news, *later_news), filings(*some_filings, *later_filings)).signals
-    assert before is not None
-    assert after is not None
     np.testing.assert_array_equal(before[:, :day], after[:, :day])
     assert not np.array_equal(before[:, day], after[:, day], equal_nan=True)
 
@@ -96,10 +90,8 @@ def test_what_is_published_or_filed_later_changes_nothing_before(panel: PricePan
 def test_weeks_know_what_was_known_at_the_close_before(panel: PricePanel) -> None:
     full = add_signals(panel, news(("2024-01-05", "AAA", 0.5, 1), ("2024-01-08", "AAA", -0.5, 1)))
     bars = WeeklyPanel.from_panel(full)
-    assert bars.signals is not None
     week = int(np.flatnonzero(bars.weeks.start == np.datetime64("2024-01-08"))[0])
     assert bars.signals[week, bars.symbols.index("AAA"), NEWS] == 0.25  # Friday's news, not Monday's
     assert WeeklyPanel.from_panel(panel).signals is None
     cut = full.until(datetime.date(2024, 1, 12))
-    assert cut.signals is not None
     np.testing.assert_array_equal(cut.signals, full.signals[:, : len(cut.sessions)])  # type: ignore[index]

@@ -13,7 +13,6 @@ from brain_assets.market.weekly import PAST_WEEKS, WeeklyPanel, past_weekly_retu
 
 NAN = float("nan")
 ARRAYS = tuple(field.name for field in fields(WeeklyPanel) if field.name not in ("weeks", "symbols", "signals"))
-KNOWN_AT_DECISION = ("tradable", "momentum", "volatility")
 
 
 def day(text: str) -> datetime.date:
@@ -23,14 +22,11 @@ def day(text: str) -> datetime.date:
 def toy_panel(start: str, end: str, **bars: list[tuple[float, float] | None]) -> PricePanel:
     """A panel of (open, close) bars, one a session from `start` up to but not including `end`; None: no bar."""
     sessions = sessions_between(day(start), day(end))
-    values = np.full((len(bars), len(sessions), 5), NAN)
-    for asset, rows in enumerate(bars.values()):
-        assert len(rows) == len(sessions)
-        for session, row in enumerate(rows):
-            if row is not None:
-                opening, close = row
-                values[asset, session] = [opening, max(row), min(row), close, 1000]
-    return PricePanel(sessions, tuple(bars), values)
+    rows = [
+        [(NAN,) * 5 if row is None else (row[0], max(row), min(row), row[1], 1000) for row in each]
+        for each in bars.values()
+    ]
+    return PricePanel(sessions, tuple(bars), np.array(rows, dtype=np.float64))
 
 
 def flat(closes: list[float | None]) -> list[tuple[float, float] | None]:
@@ -40,16 +36,6 @@ def flat(closes: list[float | None]) -> list[tuple[float, float] | None]:
 
 def starts(bars: WeeklyPanel) -> list[str]:
     return [str(start) for start in bars.weeks.start]
-
-
-def assert_same_rows(one: WeeklyPanel, other: WeeklyPanel, names: tuple[str, ...] = ARRAYS) -> None:
-    """Bit for bit."""
-    for name in ("start", "end", "first", "last"):
-        np.testing.assert_array_equal(getattr(one.weeks, name), getattr(other.weeks, name))
-    for name in names:
-        mine, yours = getattr(one, name), getattr(other, name)
-        assert mine.shape == yours.shape
-        assert mine.tobytes() == yours.tobytes(), name
 
 
 # Returns by hand
@@ -77,22 +63,6 @@ def test_gap_and_weekly_return_by_hand() -> None:
     assert bars.tradable.tolist() == [[True], [True]]
 
 
-# Momentum by hand
-
-
-def test_momentum_by_hand() -> None:
-    # Weekly closes: Fri 3 January 100 (a cut week's last close is one too), 10th 110, 17th 120, 24th 130 (a short
-    # week), 31st 150, 7 February 90, 14th 240. All other closes are 1.
-    sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
-    weekly = {"01-03": 100, "01-10": 110, "01-17": 120, "01-24": 130, "01-31": 150, "02-07": 90, "02-14": 240}
-    panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([weekly.get(session[5:], 1) for session in sessions]))
-    bars = WeeklyPanel.from_panel(panel)
-    assert starts(bars) == ["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"]
-    # week of 3 February: t = 31 January, t-4 = 3 January: (150 - 100) / 100; of the 10th: (90 - 110) / 110
-    expected = [NAN, NAN, NAN, NAN, 0.5, -20 / 110]
-    np.testing.assert_allclose(bars.momentum[:, 0], expected, rtol=1e-12)
-
-
 def test_momentum_counts_the_close_of_a_week_that_is_too_short_to_be_one() -> None:
     # Last sessions of ISO weeks: 31 August 80, 7 September 90, Monday the 10th 50 (then closed), 21st 40, 28th 60,
     # 5 October 70. All other closes are 1.
@@ -103,9 +73,6 @@ def test_momentum_counts_the_close_of_a_week_that_is_too_short_to_be_one() -> No
     assert starts(bars) == ["2001-09-04", "2001-09-17", "2001-09-24", "2001-10-01", "2001-10-08"]
     # week of 1 October: t = 28 September (60), t-4 = 31 August (80); of the 8th: t = 5 October (70), t-4 = 7 September
     np.testing.assert_allclose(bars.momentum[:, 0], [NAN, NAN, NAN, -20 / 80, -20 / 90], rtol=1e-12)
-
-
-# Volatility by hand
 
 
 def test_past_weekly_returns_by_hand() -> None:
@@ -139,14 +106,6 @@ def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
 
 
 # Symbols that are not there all the time: Thu, Fri | Mon, Tue, Wed, Thu, Fri | Tue, Wed, Thu, Fri
-
-
-def ragged(rows: list[tuple[float, float] | None]) -> WeeklyPanel:
-    """Two weeks of one symbol beside another that trades throughout, whose numbers must not change."""
-    bars = WeeklyPanel.from_panel(toy_panel(*TWO_WEEKS, FULL=flat([10] * 11), ODD=rows))
-    for name, value in (("tradable", True), ("realized", 0), ("pre_open_return", 0), ("return_ffill", 0)):
-        np.testing.assert_array_equal(getattr(bars, name)[:, 0], [value] * 2)
-    return bars
 
 
 OLD = [(90, 90), (100, 100)]
@@ -184,42 +143,14 @@ ODD: dict[str, tuple[list[Any], list[bool], list[float], list[float], list[float
 
 @pytest.mark.parametrize("case", ODD)
 def test_a_symbol_that_is_not_there_all_the_time(case: str) -> None:
+    """Beside another that trades throughout, whose numbers must not change."""
     rows, tradable, *returns = ODD[case]
-    bars = ragged(rows)
+    bars = WeeklyPanel.from_panel(toy_panel(*TWO_WEEKS, FULL=flat([10] * 11), ODD=rows))
+    for name, value in (("tradable", True), ("realized", 0), ("pre_open_return", 0), ("return_ffill", 0)):
+        np.testing.assert_array_equal(getattr(bars, name)[:, 0], [value] * 2)
     assert bars.tradable[:, 1].tolist() == tradable
     for name, expected in zip(("realized", "pre_open_return", "return_ffill"), returns, strict=True):
         np.testing.assert_allclose(getattr(bars, name)[:, 1], expected, rtol=1e-12, atol=1e-15)
-
-
-def test_prices_are_never_filled_backward() -> None:
-    early = [None] * 7
-    one = ragged([*early, (50, 60), (60, 60), (60, 60), (60, 60)])
-    other = ragged([*early, (5000, 1), (1, 1), (1, 1), (1, 7000)])
-    for name in ARRAYS:
-        np.testing.assert_array_equal(getattr(one, name)[0], getattr(other, name)[0])
-    # not even in the first week: it lists on the second one's first session
-    np.testing.assert_array_equal(one.pre_open_return[:, 1], 0)
-    np.testing.assert_allclose(one.return_ffill[:, 1], [0, 0.2], rtol=1e-12)
-
-
-# Selecting
-
-
-def test_select_and_until_keep_rows_together(panel: PricePanel) -> None:
-    bars = WeeklyPanel.from_panel(panel)
-    chosen = bars.select(bars.weeks.year == 2019)
-    rows = np.flatnonzero(
-        (bars.weeks.end >= np.datetime64("2019-01-01")) & (bars.weeks.end < np.datetime64("2020-01-01"))
-    )
-    assert starts(chosen)[0] == "2018-12-31"
-    assert starts(chosen)[-1] == "2019-12-23"
-    for name in ARRAYS:
-        np.testing.assert_array_equal(getattr(chosen, name), getattr(bars, name)[rows])
-    # until counts the last session: the week 2019-12-30 to 2020-01-03
-    assert starts(bars.until(day("2020-01-02")))[-1] == "2019-12-23"
-    assert starts(bars.until(day("2020-01-03")))[-1] == "2019-12-30"
-    assert_same_rows(bars.until(day("2019-12-31")), bars.select(bars.weeks.year <= 2019))
-    assert chosen.symbols == panel.symbols
 
 
 # No row knows what comes later
@@ -250,6 +181,7 @@ def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: 
         for name in ARRAYS:
             mine = np.ascontiguousarray(getattr(expected, name)[:, assets])
             assert np.ascontiguousarray(getattr(part, name)).tobytes() == mine.tobytes(), (name, cut)
+        assert (expected.weeks.end <= np.datetime64(cut)).all()
     assert np.isfinite(full.momentum).any()
     assert np.isfinite(full.volatility).any()
 
@@ -258,15 +190,17 @@ def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: 
 def test_a_bar_of_the_week_changes_nothing_that_is_known_at_its_decision(holed: PricePanel, week: int) -> None:
     before = WeeklyPanel.from_panel(holed)
     first = before.weeks.first[week]
-    rng = np.random.default_rng(week)
-    rows = np.arange(len(before.weeks)) <= week
-    for future in (rng.uniform(1, 1000, holed.values[:, first:].shape), NAN):
+    random = np.random.default_rng(week).uniform(1, 1000, holed.values[:, first:].shape)
+    opens = random.copy()
+    opens[:, 0, OPEN] = holed.values[:, first, OPEN]
+    known_at_open = ("tradable", "momentum", "volatility", "pre_open_return")
+    for future, known in ((random, known_at_open[:3]), (NAN, known_at_open[:3]), (opens, known_at_open)):
         values = holed.values.copy()
         values[:, first:] = future
         after = WeeklyPanel.from_panel(replace(holed, values=values))
-        assert_same_rows(after.select(rows), before.select(rows), KNOWN_AT_DECISION)
-        for name in ("realized", "pre_open_return", "return_ffill"):
-            assert getattr(after, name)[week].tobytes() != getattr(before, name)[week].tobytes()
+        for name in ARRAYS:
+            mine, yours = (getattr(bars, name)[: week + 1].tobytes() for bars in (after, before))
+            assert (mine == yours) == (name in known), name
 
 
 def test_the_close_before_the_week_is_used(holed: PricePanel) -> None:
@@ -289,15 +223,3 @@ def test_past_weekly_returns_are_those_of_the_panel_cut_before_the_week(holed: P
         changed = replace(holed, values=np.where(later[:, None], 2 * holed.values, holed.values))
         assert past_weekly_returns(changed, weeks)[week].tobytes() == past[week].tobytes()
         assert np.isfinite(past[week]).any()
-
-
-def test_the_gap_is_known_at_the_first_open(holed: PricePanel) -> None:
-    before = WeeklyPanel.from_panel(holed)
-    first = before.weeks.first[20]
-    values = holed.values.copy()
-    opening = values[:, first, OPEN].copy()
-    values[:, first:] = 777.0
-    values[:, first, OPEN] = opening
-    after = WeeklyPanel.from_panel(replace(holed, values=values))
-    assert after.pre_open_return[:21].tobytes() == before.pre_open_return[:21].tobytes()
-    assert after.realized[20].tobytes() != before.realized[20].tobytes()

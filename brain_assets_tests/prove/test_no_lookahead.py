@@ -363,7 +363,15 @@ def test_code_as_it_is_passes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_code_as_it_is_passes_with_symbols_that_come_and_go(tmp_path: Path) -> None:
-    market = SimulatorMarket(tuple(f"S{i:02d}" for i in range(23)), seed=3, listed_share=0.3, delisted_share=0.3)
+    class Changing(SimulatorMarket):
+        def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+            bars = super().prices(start, end)
+            number = bars["symbol"].str[1:].astype(int)
+            is_late = (number % 3 == 0) & (bars["date"] < "2018-03-08")
+            is_gone = (number % 5 == 0) & (bars["date"] > "2020-09-09")
+            return bars[~is_late & ~is_gone].reset_index(drop=True)
+
+    market = Changing(tuple(f"S{i:02d}" for i in range(23)), seed=3)
     assert [result.after for result in assert_no_lookahead(tmp_path, market, seed=5)] == default_dates([2020, 2021])
 
 

@@ -8,26 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
 
 from brain_assets.errors import MarketError
-from brain_assets.graph.build import open_project
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.settings import read_settings
-from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.simulator.simulated import N_SECTORS, simulate
+from brain_assets.simulator.market import SimulatorMarket, open_market
+from brain_assets.simulator.simulated import N_SECTORS, PAIR_DEGREES, simulate, solve_scale, symbol_pairs
 
 N_MANY = 60
 MANY = tuple(f"S{i:02d}" for i in range(N_MANY))
-LONG = (datetime.date(1999, 12, 1), datetime.date(2022, 1, 1))
-"""Twenty-two years: the weeks of 2000 to 2021."""
-
-
-CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
+LONG = (datetime.date(1991, 12, 1), datetime.date(2011, 1, 1))
+"""Nineteen years: the weeks of 1992 to 2010."""
 
 
 def score_nothing(titles: Sequence[str]) -> np.ndarray:
@@ -68,42 +64,33 @@ def past_returns(panel: PricePanel, bars: WeeklyPanel) -> np.ndarray:
 
 
 def test_the_same_seed_gives_the_same_bars_in_any_order_of_asking() -> None:
-    start, end = day("2019-01-01"), day("2020-01-01")
+    start, end = day("1992-01-01"), day("1993-01-01")
     once = SimulatorMarket(seed=3).prices(start, end)
     assert not SimulatorMarket(seed=4).prices(start, end)["close"].equals(once["close"])
     simulate.cache_clear()
     pd.testing.assert_frame_equal(SimulatorMarket(seed=3).prices(start, end), once, check_exact=True)
+    one, other = (open_market(read_settings(market="simulator", symbols=names)) for names in ("AAA,BBB", "BBB,AAA"))
+    pd.testing.assert_frame_equal(one.prices(start, end), other.prices(start, end), check_exact=True)
 
 
-@pytest.mark.parametrize("options", [{"channel": "net_margin", **CHANGING}, slow({}), slow({"channel": "news"})])
+@pytest.mark.parametrize("options", [{"channel": "net_margin"}, slow({}), slow({"channel": "news"})])
 def test_a_longer_range_never_changes_what_is_earlier(options: dict[str, Any]) -> None:
     market = SimulatorMarket(seed=2, signal=0.3, **options)
     ask = (market.prices, lambda *days: market.news_sentiment(*days, score_nothing).table)
     ask += (lambda *days: market.fundamentals(*days).table,)
-    whole = [table(day("2019-03-01"), day("2024-01-01")) for table in ask]
-    # ends around the week 2019-12-30 to 2020-01-03, which straddles New Year, and in the middle of a week
-    for end in ("2019-12-31", "2020-01-02", "2020-06-15"):
+    whole = [table(day("1996-03-01"), day("2000-01-01")) for table in ask]
+    # ends around the week 1996-12-30 to 1997-01-03, which straddles New Year, and in the middle of a week
+    for end in ("1996-12-31", "1997-01-02", "1997-06-12"):
         for table, long in zip(ask, whole, strict=True):
             known = long[long.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
-            pd.testing.assert_frame_equal(table(day("2019-03-01"), day(end)), known, check_exact=True)
+            pd.testing.assert_frame_equal(table(day("1996-03-01"), day(end)), known, check_exact=True)
             assert len(known) > 20
-    starts = complete_weeks(sessions_between(day("2018-12-03"), day("2022-01-15"))).start
+    starts = complete_weeks(sessions_between(day("1995-12-04"), day("1999-01-15"))).start
     every = market.expected_return(starts)
-    # the Mondays 10, 17, 24 and 31 December 2018; 52 weeks later, 30 December 2019
-    assert [str(starts[3]), str(starts[55])] == ["2018-12-31", "2019-12-30"]
-    for n_weeks in (1, 4, 5, 56, 57):  # a range whose last year is 2018, 2018, 2019, 2019, 2020
+    # three weeks of December 1995; 52 weeks after the next, 30 December 1996
+    assert [str(starts[3]), str(starts[55])] == ["1996-01-02", "1996-12-30"]
+    for n_weeks in (3, 4, 56, 57):  # a range whose last year is 1995, 1996, 1996, 1997
         np.testing.assert_array_equal(market.expected_return(starts[:n_weeks]), every[:n_weeks])
-
-
-def test_the_market_of_the_settings_does_not_depend_on_the_order_of_its_symbols() -> None:
-    start, end = day("2019-01-01"), day("2019-03-01")
-    one, other = (
-        open_project(read_settings(market="simulator", symbols=symbols)).market for symbols in ("AAA,BBB", "BBB,AAA")
-    )
-    pd.testing.assert_frame_equal(one.prices(start, end), other.prices(start, end), check_exact=True)
-
-
-# What it gives
 
 
 # Properties of real markets
@@ -155,38 +142,38 @@ def test_volatility_clusters_with_fat_tails_and_returns_do_not(panel: PricePanel
     assert (kurtosis > 4).all()  # 3 of normal returns, with a standard error of sqrt(24 / 5500) = 0.07
 
 
-# Listings and delistings
-
-
-def test_symbols_are_listed_and_delisted_once_and_nothing_is_known_outside() -> None:
-    market, always = SimulatorMarket(MANY, seed=3, **CHANGING), SimulatorMarket(MANY, seed=3)
-    start, end = day("1994-01-01"), day("2025-12-01")
-    prices = market.prices(start, end)
-    life = prices.groupby("symbol")["date"].agg(["min", "max", "count"])
-    late, early = life["min"] > pd.Timestamp("1995-01-01"), life["max"] < pd.Timestamp("2025-01-01")
-    # of 60 symbols, half; four standard deviations of sqrt(60) / 2 are 15
-    assert abs(late.sum() - 30) < 15
-    assert abs(early.sum() - 30) < 15
-    for row in life.itertuples():  # a bar on each session between
-        assert row.count == len(sessions_between(row.min.date(), row.max.date() + datetime.timedelta(days=1)))
-    news, filings = market.news_sentiment(start, end, score_nothing).table, market.fundamentals(start, end).table
-    for table, when in ((news, "date"), (filings, "filed")):
-        known = table.merge(life, left_on="symbol", right_index=True)
-        assert (known[when] >= known["min"] - pd.Timedelta(days=5)).all()  # filed on a day without a session
-        assert (known[when] <= known["max"] + pd.Timedelta(days=5)).all()
-    assert len(news) < 0.9 * len(always.news_sentiment(start, end, score_nothing).table)
-
-
 # The injected signal
+
+
+@pytest.mark.parametrize("s", [0.05, 0.15, 0.6])
+def test_of_two_symbols_the_scale_is_a_quantile(s: float) -> None:
+    # Of two symbols, the rank correlation is 1 or -1: E[r] = 2 P - 1 = s, so the difference of the expectations over
+    # its deviation is the quantile (1 + s) / 2 of a t of variance 1.
+    k = solve_scale(np.array([-1.0, 1.0]), np.array([1.0, 2.0]), np.array([0.05]), symbol_pairs(2), s)
+    quantile = t.ppf((1 + s) / 2, PAIR_DEGREES) * np.sqrt((PAIR_DEGREES - 2) / PAIR_DEGREES)
+    assert 2 * k / 0.05 == pytest.approx(quantile, rel=1e-6)
+
+
+@pytest.mark.parametrize("s", [0.08, 0.3])
+def test_the_scale_reaches_what_a_simulation_finds(s: float) -> None:
+    random = np.random.default_rng(0)
+    z, deviation = random.normal(size=20), random.uniform(0.02, 0.05, 20)
+    first, second = pairs = symbol_pairs(20)
+    apart = np.sqrt(deviation[first] ** 2 + deviation[second] ** 2)
+    expected = z * solve_scale(z, rankdata(z), apart, pairs, s)
+    realized = rankdata(expected + deviation * random.normal(size=(40_000, 20)), axis=1) - 10.5
+    rank = rankdata(z) - 10.5
+    # normal noise instead of t of 12: its peak is 0.3989 instead of 0.4284 (unit variance), 7 % less
+    assert (realized @ rank / (rank @ rank)).mean() == pytest.approx(0.935 * s, rel=0.03)
 
 
 @pytest.mark.parametrize(("seed", "signal"), [(0, 0.15), slow(1, 0.15), slow(2, 0.08), slow(3, 0.3), slow(4, 0.05)])
 def test_the_expectation_reaches_the_stated_rank_correlation(seed: int, signal: float) -> None:
     market, _, bars = simulate_weeks(seed, signal)
     correlations = rank_correlations(market.expected_return(bars.weeks.start), bars.realized)
-    assert len(correlations) > 1140
-    # Of unrelated ranks of 60 symbols the variance is 1 / 59, which over 1146 weeks gives the mean a standard error of
-    # 0.0038; sectors make it a little larger.
+    assert len(correlations) > 980
+    # Of unrelated ranks of 60 symbols the variance is 1 / 59, which over 990 weeks gives the mean a standard error of
+    # 0.0041; sectors make it a little larger.
     standard_error = correlations.std() / np.sqrt(len(correlations))
     assert 0.0035 < standard_error < 0.0060
     assert correlations.mean() == pytest.approx(signal, abs=4 * standard_error)
@@ -204,16 +191,9 @@ def test_the_expectation_is_a_five_day_reversal_known_at_the_close_before_the_we
 
 
 @pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
-def test_without_a_signal_nothing_is_expected_and_the_reversal_is_not_there(seed: int) -> None:
-    market, panel, bars = simulate_weeks(seed, signal=0.0)
-    np.testing.assert_array_equal(market.expected_return(bars.weeks.start), 0)
-    correlations = rank_correlations(-past_returns(panel, bars), bars.realized)
-    assert abs(correlations.mean()) < 3 * correlations.std() / np.sqrt(len(correlations))
-
-
-@pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
 def test_without_a_signal_log_prices_are_a_martingale(seed: int) -> None:
-    _, panel, _ = simulate_weeks(seed, signal=0.0)
+    simulated, panel, bars = simulate_weeks(seed, signal=0.0)
+    np.testing.assert_array_equal(simulated.expected_return(bars.weeks.start), 0)
     returns = daily(panel)
     market = returns.mean(axis=0)
     assert abs(market.mean()) < 3.5 * market.std() / np.sqrt(len(market))
@@ -222,21 +202,6 @@ def test_without_a_signal_log_prices_are_a_martingale(seed: int) -> None:
         past = np.lib.stride_tricks.sliding_window_view(returns, span, axis=1).sum(axis=2)[:, :-1]
         daily_product = (past * returns[:, span:] / returns.var()).mean(axis=0)
         assert abs(daily_product.mean()) < 3.5 * daily_product.std() / np.sqrt(len(daily_product))
-
-
-# Errors
-
-
-def test_a_start_before_the_first_simulated_year_is_refused() -> None:
-    with pytest.raises(MarketError, match="expected a start from 1990 on, got 1989-12-29; raise BRAIN_FIRST_YEAR"):
-        SimulatorMarket().prices(day("1989-12-29"), day("1991-01-01"))
-
-
-def test_a_signal_needs_two_symbols() -> None:
-    with pytest.raises(MarketError, match=r"expected two symbols or more, .* got A; add symbols or set signal to 0"):
-        SimulatorMarket(("A",))
-    alone = SimulatorMarket(("A",), signal=0).prices(datetime.date(2016, 1, 1), datetime.date(2016, 2, 1))
-    assert len(alone) == 19
 
 
 # News and filings
@@ -251,7 +216,6 @@ def test_a_channel_carries_the_injected_signal_and_nothing_else_does(channel: st
     panel = add_signals(panel, market.news_sentiment(*LONG, score_nothing).table, market.fundamentals(*LONG).table)
     bars = WeeklyPanel.from_panel(panel)
     bars = bars.select(bars.weeks.first >= 120)  # before, the panel lacks news that the simulator has seen
-    assert bars.signals is not None
     best = market.expected_return(bars.weeks.start)
     reached = rank_correlations(best, bars.realized)
     assert abs(reached.mean() - 0.15) < 3 * reached.std() / np.sqrt(len(reached))
@@ -285,15 +249,13 @@ def test_news_and_filings_are_what_the_docstring_says() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        *(
-            ({"signal": signal}, r"signal: expected a rank correlation in \[0, 1\), got ")
-            for signal in (-0.01, 1.0, np.nan)
-        ),
+        *(({"signal": signal}, r"signal: expected a rank correlation in \[0, 1\), got ") for signal in (1.0, np.nan)),
+        ({"symbols": ("A",)}, "expected two symbols or more, .* got A; add symbols or set signal to 0"),
         ({"channel": "volume"}, "channel: expected one of reversal, news, gross_margin, .*, got volume"),
-        ({"listed_share": 1.5}, r"listed_share: expected a share in \[0, 1\], got 1.5; choose one"),
-        ({"delisted_share": -0.1}, r"delisted_share: expected a share in \[0, 1\], got -0.1; choose one"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(MarketError, match=sentence):
         SimulatorMarket(**options)
+    with pytest.raises(MarketError, match="expected a start from 1990 on, got 1989-12-29; raise BRAIN_FIRST_YEAR"):
+        SimulatorMarket().prices(day("1989-12-29"), day("1991-01-01"))

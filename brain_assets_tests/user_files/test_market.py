@@ -61,15 +61,6 @@ def refusal(folder, *symbols, error=TableError):
     return str(caught.value)
 
 
-def spoil(folder, line, column, text):
-    """Replace one value of ``prices.csv`` by `text`; lines count from 1, the header."""
-    lines = (folder / "prices.csv").read_text().splitlines()
-    values = lines[line - 1].split(",")
-    values[HEADER.split(",").index(column)] = text
-    lines[line - 1] = ",".join(values)
-    (folder / "prices.csv").write_text("\n".join(lines) + "\n")
-
-
 # What it reads
 
 
@@ -119,13 +110,10 @@ def test_no_folder_or_no_price_file(tmp_path):
 
 PRICES = ("open", "high", "low", "close")
 SPOILED = [
-    (5, "close", "abc", "a number, got abc;"),
     (4, "symbol", "", "a name without blanks around it, got nothing;"),
-    (3, "date", "2020-02-30", "a day as YYYY-MM-DD, got 2020-02-30;"),
     *((9, column, "-3.5", "a finite price > 0, got -3.5;") for column in PRICES),
     (9, "volume", "-1", "a finite number >= 0, got -1.0;"),
     *((6, "open", text, f"a finite price > 0, got {shown};") for text, shown in (("", "nothing"), ("inf", "inf"))),
-    (6, "close", "", "a finite price > 0, got nothing;"),
     (6, "volume", "", "a finite number >= 0, got nothing;"),
     (2, "high", "9.5", "at least the row's low, got 9.5;"),  # 9.75
     (2, "open", "9.7", "a price between the row's low and high, got 9.7"),  # 9.75 and 10.75
@@ -135,8 +123,9 @@ SPOILED = [
 
 @pytest.mark.parametrize(("line", "column", "text", "sentence"), SPOILED)
 def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path, line, column, text, sentence):
-    write(tmp_path, bars())
-    spoil(tmp_path, line, column, text)
+    frame = bars().astype({column: "object"})
+    frame.loc[line - 2, column] = text
+    write(tmp_path, frame)
     assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: expected {sentence}")
 
 
@@ -158,10 +147,6 @@ def test_a_range_without_bars_says_what_there_is(tmp_path):
 # News and fundamentals beside the prices
 
 
-def nobody(titles):
-    raise AssertionError(f"nobody asked for scores of {titles}")
-
-
 def ratios(*lines):
     """Filings as a table, from lines as in a file."""
     frame = pd.DataFrame([line.split(",") for line in lines], columns=list(FUNDAMENTAL_TABLE.names))
@@ -173,10 +158,6 @@ def write_fundamentals(folder, *lines, name="fundamentals.csv"):
     (folder / name).write_text("\n".join([",".join(FUNDAMENTAL_TABLE.names), *lines]) + "\n")
 
 
-def fundamentals(folder, *symbols):
-    return FundamentalFiles(folder, symbols).table(FIRST, LAST)
-
-
 FILINGS = (
     "2020-02-03,2019-12-31,AAA,0.4,0.2,0.1,1.5,0.8",
     "2020-02-03,2019-12-31,BBB,0.3,0.1,-0.2,1.1,-2.0",
@@ -185,21 +166,16 @@ FILINGS = (
 )
 
 
-def test_filings_come_back_as_they_are_in_the_order_of_filing(tmp_path):
+def test_filings_come_back_as_they_are_by_the_day_of_filing_and_by_symbol(tmp_path):
     write_fundamentals(tmp_path, *FILINGS[:1:-1])
     write(tmp_path, ratios(*FILINGS[:2]), "fundamentals.parquet")
-    pd.testing.assert_frame_equal(fundamentals(tmp_path), ratios(*FILINGS), check_exact=True)
-    assert FundamentalFiles(tmp_path).source == "ratios from 2 files"
-
-
-def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
-    write_fundamentals(tmp_path, *FILINGS)
     files = FundamentalFiles(tmp_path)
+    pd.testing.assert_frame_equal(files.table(FIRST, LAST), ratios(*FILINGS), check_exact=True)
+    assert files.source == "ratios from 2 files"
     # the end of February to the end of May: a quarter that ended before counts if it was filed then, and only then
     chosen = files.table(datetime.date(2020, 2, 4), datetime.date(2020, 6, 1))
     pd.testing.assert_frame_equal(chosen, ratios(FILINGS[2]))
-    assert len(files.table(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
-    assert fundamentals(tmp_path, "BBB")["symbol"].tolist() == ["BBB"]
+    assert FundamentalFiles(tmp_path, ("BBB",)).table(FIRST, LAST)["symbol"].tolist() == ["BBB"]
 
 
 @pytest.mark.parametrize(
@@ -207,18 +183,13 @@ def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
     [
         ("2020-02-03,2019-12-31,CCC,0,0,0,inf,1", "column current_ratio: expected a finite number, or none"),
         ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "column period_end: expected a day on or before the filing's, got"),
-        ("2020-02-03,2019-12-31,,0,0,0,1,1", "column symbol: expected a name without blanks around it"),
-        (
-            FILINGS[1].replace("1.1", "1.2"),
-            "columns filed, symbol and period_end: expected one row a filed, symbol and period_end, got a "
-            "second for 2020-02-03 BBB 2019-12-31 (the first: fundamentals.csv, line 3); remove one of them.",
-        ),
+        (FILINGS[1].replace("1.1", "1.2"), "columns filed, symbol and period_end: expected one row a filed, symbol"),
     ],
 )
 def test_a_wrong_filing_is_named_by_file_line_and_column(tmp_path, line, message):
     write_fundamentals(tmp_path, *FILINGS, line)
     with pytest.raises(TableError, match=f"^fundamentals.csv, line 6, {re.escape(message)}"):
-        fundamentals(tmp_path)
+        FundamentalFiles(tmp_path).table(FIRST, LAST)
 
 
 def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path):
@@ -237,8 +208,8 @@ def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path)
     assert filings[1:] == ("ratios from 1 file", ("CCC",))
     chosen = FilesMarket(tmp_path, ("AAA", "CCC"))
     assert chosen.fundamentals(FIRST, LAST).table["symbol"].unique().tolist() == ["AAA"]
-    assert chosen.news_sentiment(FIRST, LAST, nobody).table.empty
-    assert chosen.news_sentiment(FIRST, LAST, nobody).missing_symbols == ("AAA", "CCC")
+    news = chosen.news_sentiment(FIRST, LAST, lambda titles: pytest.fail("asked for scores"))
+    assert (len(news.table), news.missing_symbols) == (0, ("AAA", "CCC"))
 
 
 def test_symbols_that_nobody_asks_for_are_joined_without_a_word(tmp_path):
@@ -273,41 +244,6 @@ def test_a_split_that_is_no_number_is_refused_in_the_years_before_it_too(tmp_pat
     )
 
 
-# Splits that were never taken out
-
-
-def unadjusted(prices, symbol, day, shares):
-    """Give the bars of a symbol as they were traded before a split."""
-    before = (prices["symbol"] == symbol) & (prices["date"] < day)
-    names = [*PRICES, "volume"]
-    raw = prices.copy()
-    raw.loc[before, names] = prices.loc[before, names] * [*[shares] * 4, 1 / shares]
-    return raw
-
-
-def test_splits_are_taken_out_where_asked_with_a_word_and_never_else(tmp_path, prices):
-    symbol, day = prices["symbol"].min(), pd.Timestamp("2020-06-10")
-    inside = prices[prices["date"].between("2019-01-01", "2020-12-31")].reset_index(drop=True)
-    raw = unadjusted(inside, symbol, day, 4.0)
-    write(tmp_path, raw)
-    years = datetime.date(2019, 1, 1), LAST
-    as_they_are = FilesMarket(tmp_path).prices(*years)
-    assert sentences(as_they_are) == []
-    pd.testing.assert_frame_equal(as_they_are, raw, check_exact=True)
-    found = FilesMarket(tmp_path, adjust_splits=True).prices(*years)
-    pd.testing.assert_frame_equal(found.assign(), inside, rtol=1e-12)
-    n_2019, n_2020 = ((inside["symbol"] == symbol) & (inside["date"].between(*span)) for span in (
-        ("2019-01-01", "2019-12-31"), ("2020-01-01", "2020-06-09")))  # fmt: skip
-    assert [(each.year, each.n_rows, each.subject) for each in findings_of(found)] == [
-        (2019, n_2019.sum(), symbol),
-        (2020, n_2020.sum(), symbol),
-    ]
-    assert sentences(found) == [
-        f"{symbol}: {n_2019.sum() + n_2020.sum():,} bars before what looks like a split 4:1 on 2020-06-10 that was "
-        "never taken out, the first 2019-01-02; their prices divided by 4, their volumes multiplied."
-    ]
-
-
 # Which year is complete
 
 
@@ -317,14 +253,8 @@ def complete_year(folder, now=datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)):
 
 @pytest.mark.parametrize(
     ("last", "year"),
-    [
-        ("2020-12-31", 2020),  # the last session
-        ("2020-12-24", 2020),  # 28, 29, 30, 31 December follow: 4
-        ("2020-12-23", 2020),  # 24 as well: 5
-        ("2020-12-22", 2019),  # 6
-        ("2021-01-04", 2020),
-    ],
-)
+    [("2020-12-31", 2020), ("2020-12-23", 2020), ("2020-12-22", 2019), ("2021-01-04", 2020)],
+)  # five sessions follow the 23rd
 def test_a_year_is_complete_up_to_five_sessions_before_its_end(tmp_path, last, year):
     frame = bars(n_bars=400)
     frame = frame[frame["date"] <= last].sample(frac=1, random_state=1)  # the last date is anywhere in the file

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from brain_assets.cli import command_line
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.text_files import find_files
+from brain_assets.market.sheets import find_files
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.user_files.test_forms import END, START
 
