@@ -50,12 +50,9 @@ if TYPE_CHECKING:
 class EpochLosses:
     """Mean squared errors after one epoch, in units of the training targets' variance."""
 
-    epoch: int
-    """From 1."""
-    train: float
-    """Mean over the epoch's batches, as the model was while it learned from them."""
-    validation: float
-    """Over all validation windows; NaN where there are none, as when all weeks are learned from."""
+    epoch: int  # from 1
+    train: float  # mean over the epoch's batches, as the model was while it learned from them
+    validation: float  # over all validation windows; NaN where there are none, as when all weeks are learned from
 
     def words(self, epochs: int | None = None) -> str:
         """Say where the training stands."""

@@ -32,8 +32,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from brain_assets.arrays import Float32Array
-from brain_assets.device import repeatable
-from brain_assets.memory import keep_freed_memory
+from brain_assets.device import keep_freed_memory, repeatable
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, all_cash, trade_toward
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.differentiable import target_weights

@@ -18,7 +18,7 @@ from brain_assets.graph.tasks import QUIET
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.schema import RAW
-from brain_assets.prove.comparison import Run
+from brain_assets.prove.no_lookahead import Run
 from brain_assets.registry import Families
 from brain_assets.store.tables import TableStore
 
@@ -32,13 +32,10 @@ class GraphRuns:
 
     yearly: Sequence[dg.AssetsDefinition]
     """The assets, each after what it depends on; without any policy the backtest is left out."""
-    years: Years
-    """All that exist are run."""
+    years: Years  # all that exist are run
     families: Families
-    options: Mapping[str, Mapping[str, Any]]
-    """Asset -> its run configuration."""
-    say: Callable[[str], None] = lambda _: None
-    """Called with a line on each run."""
+    options: Mapping[str, Mapping[str, Any]]  # asset -> its run configuration
+    say: Callable[[str], None] = lambda _: None  # called with a line on each run
 
     @property
     def span(self) -> tuple[datetime.date, datetime.date]:
@@ -47,12 +44,11 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        tables = _EveryYear(TableStore(folder, {"market": market.name}), self)
-        resources = dict(build_resources(market, tables.store, folder / "models", families=self.families))
-        resources["table_io"] = tables
-        job = dg.Definitions(
-            self.yearly, resources=resources, executor=dg.in_process_executor
-        ).resolve_implicit_global_asset_job_def()
+        store = TableStore(folder, {"market": market.name})
+        tables = _EveryYear(store, self.years.existing(), [each.asset for each in self.families.forecasters.values()])
+        resources = {**build_resources(market, store, folder / "models", families=self.families), "table_io": tables}
+        defined = dg.Definitions(self.yearly, resources=resources, executor=dg.in_process_executor)
+        job = defined.resolve_implicit_global_asset_job_def()
         upstream = {
             asset.key.to_user_string(): tuple(key.to_user_string() for key in asset.dependency_keys)
             for asset in self.yearly
@@ -95,10 +91,9 @@ class GraphRuns:
 class _EveryYear(TableIOManager):
     """Hands the tables of all years to forecasters, which must cut them at their cut-off: a forgotten cut shows."""
 
-    def __init__(self, store: TableStore, runs: GraphRuns) -> None:
+    def __init__(self, store: TableStore, years: Sequence[int], forecasters: Sequence[str]) -> None:
         super().__init__(store, store.data_dir)
-        self._years = runs.years.existing()
-        self._forecasters = {family.asset for family in runs.families.forecasters.values()}
+        self._years, self._forecasters = years, forecasters
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read all years, or those that the mapping asks for."""
@@ -120,4 +115,4 @@ def _shown(materialization: dg.AssetMaterialization, folder: Path) -> dict[str, 
 
 def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
     """Give by asset the options to train for a moment with: a leak does not depend on how long a model learns."""
-    return {family.asset: family.quick for family in families.by_name.values() if family.quick}
+    return {family.asset: family.quick for family in families.by_name.values()}

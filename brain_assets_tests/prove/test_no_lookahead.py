@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets import registry
+from brain_assets import Act, ModelConfig, PolicyDataset, registry
 from brain_assets.check_result import CheckResult
 from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, training, walkforward
@@ -51,6 +51,7 @@ from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import SYMBOLS
+from examples.momentum_policy import MomentumRank
 from examples.pls_forecaster import Pls, PlsConfig
 
 YEARS = {"first_year": 2018, "bootstrap_years": 2, "last_year": 2020}
@@ -80,11 +81,6 @@ def result_of(
     return result
 
 
-def test_default_dates_are_the_end_of_the_year_before_and_a_week_early_in_july() -> None:
-    assert (datetime.date(2019, 12, 31), datetime.date(2020, 7, 2)) == (YEAR_END, JULY)  # 3 July was a holiday
-    assert default_dates([2021]) == [datetime.date(2021, 7, 2)]
-
-
 # The leaks
 
 
@@ -93,50 +89,48 @@ def scaler_fitted_on_validation_rows(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(training, "fit_scaler", lambda features, last_session: fit(features, features.shape[1] - 1))
 
 
+def split_otherwise(patch: pytest.MonkeyPatch, days: int, split: Callable[..., TrainingSplit]) -> None:
+    """Cut the panel some days later, and split its weeks."""
+    until = PricePanel.until
+    patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=days)))
+    patch.setattr(forecasters, "train_snapshot", partial(training.train_snapshot, split_by=split))
+
+
 def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
     """The panel is cut after the week of the cut-off, and a week that has begun by then is learned from."""
-    until = PricePanel.until
-    patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=7)))
 
     def split(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
         inside = weeks.start <= np.datetime64(cutoff_date)
         validation = np.flatnonzero(inside & (weeks.start >= np.datetime64(f"{cutoff_date.year}-01-01")))
         return TrainingSplit(np.flatnonzero(inside & (weeks.end < weeks.start[validation[0]])), validation)
 
-    patch.setattr(forecasters, "train_snapshot", partial(training.train_snapshot, split_by=split))
+    split_otherwise(patch, 7, split)
 
 
 def learning_from_the_year_that_is_forecast(patch: pytest.MonkeyPatch) -> None:
     """Its weeks are kept out of the figures only."""
-    until = PricePanel.until
-    patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=366)))
 
     def split(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
         validation = np.flatnonzero(weeks.year >= min(cutoff_date.year + 1, weeks.year.max()))
         return TrainingSplit(np.flatnonzero(weeks.end < weeks.start[validation[0]]), validation)
 
-    patch.setattr(forecasters, "train_snapshot", partial(training.train_snapshot, split_by=split))
+    split_otherwise(patch, 366, split)
 
 
 def bfill(patch: pytest.MonkeyPatch) -> None:
-    from_frame = PricePanel.from_frame
-
-    def filled(frame: pd.DataFrame) -> PricePanel:
+    def filled(from_frame: Any, frame: pd.DataFrame) -> PricePanel:
         panel = from_frame(frame)
-        values = np.stack([pd.DataFrame(bars).bfill().to_numpy() for bars in panel.values])
-        return replace(panel, values=values)
+        return replace(panel, values=np.stack([pd.DataFrame(bars).bfill().to_numpy() for bars in panel.values]))
 
-    patch.setattr(PricePanel, "from_frame", filled)
+    patch.setattr(PricePanel, "from_frame", partial(filled, PricePanel.from_frame))
 
 
 def universe_chosen_at_the_end(patch: pytest.MonkeyPatch) -> None:
-    from_frame = PricePanel.from_frame
-
-    def survivors(frame: pd.DataFrame) -> PricePanel:
+    def survivors(from_frame: Any, frame: pd.DataFrame) -> PricePanel:
         still_there = frame.loc[frame["date"] == frame["date"].max(), "symbol"]
         return from_frame(frame[frame["symbol"].isin(still_there)])
 
-    patch.setattr(PricePanel, "from_frame", survivors)
+    patch.setattr(PricePanel, "from_frame", partial(survivors, PricePanel.from_frame))
 
 
 def centred_rolling_window(patch: pytest.MonkeyPatch) -> None:
@@ -280,14 +274,10 @@ def test_leak_is_caught_and_its_first_artifact_named(
     leak(monkeypatch)
     result = result_of(tmp_path, date, families.split())
     assert result.result == LEAK
-    assert result.first is not None
-    assert re.match(first, result.first.message), result.message
-    assert result.first.known <= date
-    assert result.comparison is not None
-    assert any(found.after for found in result.comparison.differences)  # another future gave other bytes
-    assert parent in result.upstream(differs=False)  # forecasts that leak are told from models that do
-    if families == "lstm":
-        assert f"So look at what makes {result.first.asset}." in result.message
+    assert re.match(first, result.differences[0].message), result.message
+    assert result.differences[0].known <= date
+    assert any(" became " in found.message for found in result.differences)  # another future gave other bytes
+    assert parent in result.unharmed  # forecasts that leak are told from models that do
 
 
 LATE = r"lstm_snapshot\[2019\]: expected its checks to pass, got targets_before_cutoff failed"
@@ -316,8 +306,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     result = result_of(tmp_path / "unguarded", date)
     assert result.result == LEAK
-    assert result.first is not None
-    assert result.first.message.startswith(first), result.message
+    assert result.differences[0].message.startswith(first), result.message
 
 
 # A user's files
@@ -337,8 +326,7 @@ def test_files_pass(tmp_path: Path) -> None:
     headlines.to_csv(folder / "headlines.csv", index=False)
     MARKET.fundamentals(START, END).table.to_parquet(folder / "fundamentals.parquet", index=False)
     [result] = assert_no_lookahead(tmp_path / "runs", FilesMarket(folder), **YEARS, dates=[JULY], configs={})
-    assert result.comparison is not None
-    assert result.comparison.later_changed["raw_news_sentiment"] > 0
+    assert result.later_changed["raw_news_sentiment"] > 0
 
 
 # The code as it is
@@ -352,13 +340,11 @@ def test_code_as_it_is_passes(tmp_path: Path) -> None:
     assert result.result == PASSED, result.message
     assert lines[0] == "the market as it is"
     assert re.fullmatch(r"  2019 raw tables made in \d+\.\d s", lines[1])
-    comparison = result.comparison
-    assert comparison is not None
-    assert comparison.assets == [asset.key.to_user_string() for asset in build_assets(runs.years, families_of())]
-    assert all(comparison.later_changed[asset] > 0 for asset in comparison.assets)
-    assert all(comparison.compared[asset, f"materialization of {asset}[2019]"] > 3 for asset in comparison.assets)
+    assert result.assets == [asset.key.to_user_string() for asset in runs.yearly]
+    assert all(result.later_changed[asset] > 0 for asset in result.assets)
+    assert all(result.compared[asset, f"materialization of {asset}[2019]"] > 3 for asset in result.assets)
     for name in FILES:
-        assert comparison.compared["ppo_policy", f"models/ppo/snapshot-2019-12-31/{name}"] > 0
+        assert result.compared["ppo_policy", f"models/ppo/snapshot-2019-12-31/{name}"] > 0
 
 
 @pytest.mark.slow
@@ -386,38 +372,56 @@ class Peeking(Pls):
         return super().predict(arrays, windows, config) + windows.features[windows.index.asset, after].sum(axis=1)
 
 
-def test_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
-    registry.register(Peeking)
+class Foreseeing(MomentumRank):
+    """Holds what will rise most this week: rows of the past and rows of the future lie in one array."""
+
+    name = "foreseeing"
+
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
+        return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
+
+
+def test_examples_pass_and_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
+    def proof(*names: str) -> LookaheadResult:
+        configs = {name: registry.get(name).Config(**registry.get(name).quick) for name in names}
+        [result] = assert_no_lookahead(tmp_path / names[-1], MARKET, **YEARS, dates=[JULY], configs=configs)
+        return result
+
+    for family in (Peeking, Foreseeing):
+        registry.register(family)
+    assert {"pls_snapshot", "walkforward_forecasts", "momentum_rank_policy"} < set(
+        proof("lstm", "pls", "momentum_rank").assets
+    )
     with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, peeking"):
-        assert_no_lookahead(tmp_path, MARKET, **YEARS, dates=[JULY], configs={"peeking": PlsConfig()})
+        proof("peeking")
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.* backtests/2020.parquet, week of 2020-07-06, foreseeing"):
+        proof("lstm", "foreseeing")
 
 
 # What gives no verdict
 
 
-def test_an_interrupt_from_the_keyboard_ends_a_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_proves_nothing_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for date in (datetime.date(2018, 1, 15), datetime.date(2020, 12, 31)):
+        with pytest.raises(ProofError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
+            result_of(tmp_path, date)
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordedMarket, "perturbed", lambda market, *_: market)
+        result = result_of(tmp_path / "same", JULY, [])
+    assert result.result == VOID
+    assert "nothing differs after it in raw_prices" in result.message
+
     def interrupted(*_: object) -> None:
         raise dg.DagsterExecutionInterruptedError
 
     monkeypatch.setattr(RecordedMarket, "prices", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        result_of(tmp_path, JULY, [])
+        result_of(tmp_path / "stopped", JULY, [])
 
 
-def test_a_future_that_is_not_changed_proves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(RecordedMarket, "perturbed", lambda market, *_: market)
-    result = result_of(tmp_path, JULY, [])
-    assert result.result == VOID
-    assert "nothing differs after it in raw_prices" in result.message
-
-
-@pytest.mark.parametrize("date", [datetime.date(2018, 1, 15), datetime.date(2020, 12, 31)])
-def test_dates_with_nothing_before_or_after_them_are_refused(tmp_path: Path, date: datetime.date) -> None:
-    with pytest.raises(ProofError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
-        result_of(tmp_path, date)
-
-
-def test_times_of_a_week_are_the_calendars_whatever_day_it_is_named_by() -> None:
+def test_times_are_the_calendars_whatever_day_a_week_is_named_by() -> None:
+    assert (datetime.date(2019, 12, 31), datetime.date(2020, 7, 2)) == (YEAR_END, JULY)  # 3 July was a holiday
+    assert default_dates([2021]) == [datetime.date(2021, 7, 2)]
     named = np.array(["2020-07-06", "2020-07-10", "2020-01-02", "2021-01-04"], dtype="datetime64[D]")
     decided, opened, closed = week_times(named)
     assert [str(day) for day in decided] == ["2020-07-02", "2020-07-02", "2019-12-27", "2020-12-31"]
