@@ -2,7 +2,6 @@
 
 import datetime
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from brain_assets.errors import SettingsError
 from brain_assets.graph.build import open_project
 from brain_assets.graph.options import read_options
 from brain_assets.graph.years import Years
-from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, LookaheadResult, prove_no_lookahead
+from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, prove_no_lookahead
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.prove.runs import GraphRuns, quick_options
 from brain_assets.prove.skill import prove_skill
@@ -64,7 +63,7 @@ def no_lookahead(
     """
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise SettingsError(f"--keep: expected a folder that is empty or not there yet, got {keep}; choose another.")
-    dates, results = [_read_date(text) for text in after or []], list[LookaheadResult]()
+    dates, verdicts = [_read_date(text) for text in after or []], set()
     project = open_project(read_settings(market=market))
     chosen = parse_years(years, project.years)[: None if years else N_YEARS]
     settings = project.settings.model_copy(update={"last_year": chosen[-1]})
@@ -84,11 +83,9 @@ def no_lookahead(
         source = RecordedMarket(project.market, *runs.span)
         folder = keep.resolve() if keep else Path(temporary)
         for found in prove_no_lookahead(source, runs, folder, dates, seed):
-            results.append(found)
+            verdicts.add(found.result)
             color = {PASSED: "green", VOID: "yellow"}.get(found.result, "red")
             console.print(f"[{color}]{escape(found.message)}[/]")
-    _print_compared(results)
-    verdicts = {found.result for found in results}
     raise typer.Exit(1 if verdicts & {LEAK, GUARDED} else 2 if VOID in verdicts else 0)
 
 
@@ -97,27 +94,6 @@ def _read_date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError as error:
         raise SettingsError(f"--after: expected a day as 2020-12-31, got {text}; correct it.") from error
-
-
-def _print_compared(results: Sequence[LookaheadResult]) -> None:
-    """Print how much of each asset was compared, and that what came after the date is another."""
-    compared = [result for result in results if result.compared]
-    if not compared:
-        return
-    table = new_table(
-        "made",
-        *(head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter")),
-        title="What was compared",
-        caption="Values, files and keys. What was known by the date must be the same; after it, something must differ.",
-    )
-    for asset in compared[0].upstream:
-        cells = []
-        for each in compared:
-            known = sum(count for (name, _), count in each.compared.items() if name == asset)
-            unlike = sum(found.asset == asset for found in each.differences)
-            cells += [f"{known:,}", f"[red]{unlike:,}[/]" if unlike else "0", f"{each.later_changed[asset]:,}"]
-        table.add_row(asset, *cells)
-    console.print(table)
 
 
 @prove.command()

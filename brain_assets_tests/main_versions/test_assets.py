@@ -116,13 +116,6 @@ def test_a_version_that_is_not_better_stays_beside_the_current_one_unless_that_c
     assert f"{first['version']}/config.json: LstmConfig: expected keys among window" in caplog.text
 
 
-def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:
-    resources = resources_at(tmp_path, MemoryTableStore())
-    result = dg.materialize(EVERY, selection=["lstm_model"], resources=resources, raise_on_error=False)
-    [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert "raw_prices[2019] is not materialized" in str(failure.step_failure_data.error)
-
-
 def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_path: Path) -> None:
     with WatchedHub() as hub:
         resources = resources_at(tmp_path, tables)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brain_assets import registry
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot, validate
@@ -19,7 +18,6 @@ from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after
-from examples.pls_forecaster import PlsConfig
 
 LATER, EARLIER = datetime.date(2021, 9, 30), datetime.date(2021, 6, 15)
 
@@ -129,8 +127,3 @@ def test_the_name_follows_from_window_symbols_market_and_configuration(
         version_of("lstm", panel, tiny_lstm, "simulator", "cuda"),
     ]
     assert len({name, *others}) == 7
-
-
-def test_a_family_of_ones_own_has_main_versions_too(panel: PricePanel) -> None:
-    registry.families_of(["examples.pls_forecaster"])
-    assert train_version("pls", panel.until(LATER), PlsConfig(), MADE_UP).metadata["scores"]["promoted"]
