@@ -13,10 +13,12 @@ from brain_assets import registry
 from brain_assets.cli import main
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import PluginError, SettingsError
+from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.graph.build import open_project
 from brain_assets.plugins import resolve
 from brain_assets.registry import Family, families_of
 from brain_assets.settings import brought_commands, read_settings
+from examples.pls_forecaster import Pls
 
 
 class Plain(ModelConfig):
@@ -91,7 +93,9 @@ def test_plugins_come_after_ours_in_the_order_in_which_they_are_named_and_two_li
     assert families_of() == ours
 
 
-def test_a_family_that_is_loaded_again_takes_its_place_and_its_version_follows_its_file() -> None:
+def test_a_family_that_is_loaded_again_takes_its_place_and_its_version_follows_its_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = []
     for label in ("Old", "New and longer", "Old"):
         sys.modules.pop("plug_a", None)
@@ -99,6 +103,8 @@ def test_a_family_that_is_loaded_again_takes_its_place_and_its_version_follows_i
         found.append(families_of([write("plug_a", body)]).policies["aaa"])
     assert [each.label for each in found] == ["Old", "New and longer", "Old"]
     assert found[0].code_version == found[2].code_version != found[1].code_version
+    monkeypatch.setattr(Forecaster, "code_version", "another")  # of how all are trained
+    assert registry._file_hash(type("Mine", (Forecaster,), {"__module__": Pls.__module__})) != Pls.code_version
 
 
 def test_a_package_brings_the_families_of_its_modules_and_an_installed_one_needs_no_variable() -> None:

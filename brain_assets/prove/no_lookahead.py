@@ -34,7 +34,7 @@ import pandas as pd
 from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.forecasting.average import newest_cutoff
 from brain_assets.graph.years import Years
-from brain_assets.market.calendar import sessions_between, week_times
+from brain_assets.market.calendar import week_from, week_times
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.prove.perturbation import DAY, RecordedMarket
@@ -159,9 +159,8 @@ def default_dates(years: Sequence[int]) -> list[datetime.date]:
     week is due, and a quarter has ended whose filings are yet to come.
     """
     last = years[-1]
-    sessions = sessions_between(datetime.date(last, 7, 2), datetime.date(last, 7, 15))
-    before_weekend = np.flatnonzero(np.diff(sessions).astype(np.int64) > 2)[0]
-    return [*([cutoff_of_year(last - 1)] if last - 1 in years else []), sessions[before_weekend].item()]
+    in_july = week_from(datetime.date(last, 7, 8)).decided
+    return [cutoff_of_year(last - 1), in_july] if last - 1 in years else [in_july]
 
 
 def prove_no_lookahead(

@@ -67,7 +67,7 @@ def test_what_is_too_good_to_be_true_is_refused_with_the_reason() -> None:
 def test_luck_with_few_symbols_is_not_too_good() -> None:
     """Of 30 years of 3 symbols without any skill, none is refused, whatever mean luck gives them."""
     means = []
-    for seed in range(30):
+    for seed in range(1, 31):  # that of the realized returns is 0
         forecasts = table(n_symbols=3)
         forecasts["lstm"] = np.random.default_rng(seed).normal(size=len(forecasts))
         found = forecast_verdicts(forecasts)["not_too_good"]
