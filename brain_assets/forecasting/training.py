@@ -66,7 +66,7 @@ def train_snapshot(
     It is trained twice: without the weeks that `split_by` keeps for validation, for figures that those weeks had no
     part in (`validate`), and on all of them, which gives the model. Raises `TableError` if the family sees news and
     fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
-    other arrays than the family says; `ForecastError` if the family does not predict a finite number a window.
+    other arrays than the family says; `PluginError` if the family does not predict a finite number a window.
     """
     past = _Past.of(family, panel, cutoff_date, config, split_by)
     figures = _validate(past, on_epoch, device)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
+from brain_assets.errors import BrainAssetsError, LookAheadError, SettingsError
 from brain_assets.forecasting.average import newest_cutoff
 from brain_assets.graph.years import Years
 from brain_assets.market.calendar import week_from, week_times
@@ -169,14 +169,14 @@ def prove_no_lookahead(
     """Run a market as it is, and again with another future after each date; give each result once it is known.
 
     The market is of all years of the runs, each of which gets a folder in `folder`. By default dates are
-    `default_dates`; `seed` is of what is changed, and who disappears. Raises `ProofError` if a date leaves nothing
-    before or after it, or a run with another future fails.
+    `default_dates`; `seed` is of what is changed, and who disappears. Raises `SettingsError` if a date leaves nothing
+    before or after it, `BrainAssetsError` if a run with another future fails.
     """
     chosen = dates or default_dates(runs.years.existing())
     first, last = runs.span[0] + 32 * DAY, runs.span[1] - 2 * DAY
     for after in chosen:
         if not first <= after <= last:
-            raise ProofError(
+            raise SettingsError(
                 f"--after: expected a date from {first} to {last}, so that there is something before and after it in "
                 f"the years that are run, got {after}; choose one."
             )
@@ -196,7 +196,7 @@ def prove_no_lookahead(
         except BrainAssetsError as error:
             if not _is_guard(error):
                 went = "the run with another future to go through as the one without did"
-                raise ProofError(f"after {after}: expected {went}, got: {error}") from error
+                raise BrainAssetsError(f"after {after}: expected {went}, got: {error}") from error
             yield LookaheadResult(after, GUARDED, str(error))
 
 

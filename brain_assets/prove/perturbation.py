@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from brain_assets.errors import ProofError
+from brain_assets.errors import SettingsError
 from brain_assets.market.base import FILED_BEFORE, Market, ScoreHeadlines, SourcedTable
 from brain_assets.market.schema import RATIOS, SCHEMAS
 
@@ -75,10 +75,10 @@ class RecordedMarket:
         self._tables: dict[str, SourcedTable] = {}
 
     def perturbed(self, after: datetime.date, seed: int = 0) -> "RecordedMarket":
-        """Give the same recording with another future after a date; raises `ProofError` if no bar was before it."""
+        """Give the same recording with another future after a date; raises `SettingsError` if no bar was before it."""
         symbols = sorted(self.prices(after - LOOK_BACK, after + DAY)["symbol"].unique())
         if not symbols:
-            raise ProofError(
+            raise SettingsError(
                 f"--after: expected a date with bars in the {LOOK_BACK.days} days up to it, got {after}, which has "
                 "none; choose another date or market."
             )

@@ -1,7 +1,6 @@
 """Runs of the graph for proofs: real Dagster runs on an instance of their own, in folders that nobody else uses."""
 
 import datetime
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.errors import LookAheadError, ProofError
+from brain_assets.errors import BrainAssetsError, LookAheadError
 from brain_assets.graph.checks import findings_of
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
@@ -80,7 +79,7 @@ class GraphRuns:
         except dg.DagsterError as error:
             for name, found in findings_of(instance, job.asset_layer.asset_graph, year).items():
                 if checks := [each.check_name for each in found if each.blocking]:
-                    kind = LookAheadError if GUARDS.intersection(checks) else ProofError
+                    kind = LookAheadError if GUARDS.intersection(checks) else BrainAssetsError
                     text = f"{name}[{year}]: expected its checks to pass, got {', '.join(checks)} failed"
                     raise kind(text) from error
             raise
@@ -104,12 +103,8 @@ class _EveryYear(TableIOManager):
 
 def _shown(materialization: dg.AssetMaterialization, folder: Path) -> dict[str, str]:
     """Give what a materialization shows, and its data version, as texts in which the folder has no name."""
-    values = {
-        name: str(value.records) if isinstance(value, dg.TableMetadataValue) else value.value
-        for name, value in materialization.metadata.items()
-    }
-    values["data version"] = (materialization.tags or {}).get("dagster/data_version", "")
-    texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
+    texts = {name: repr(value) for name, value in materialization.metadata.items()}
+    texts["data version"] = (materialization.tags or {}).get("dagster/data_version", "")
     return {name: text.replace(str(folder), "<folder>") for name, text in texts.items()}
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from brain_assets import Act, ModelConfig, PolicyDataset, registry
 from brain_assets.check_result import CheckResult
-from brain_assets.errors import ProofError
+from brain_assets.errors import SettingsError
 from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit, Windows
@@ -388,7 +388,7 @@ def test_examples_pass_and_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> Non
 
 def test_what_proves_nothing_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for date in (datetime.date(2018, 1, 15), datetime.date(2020, 12, 31)):
-        with pytest.raises(ProofError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
+        with pytest.raises(SettingsError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
             result_of(tmp_path, date)
     with monkeypatch.context() as patch:
         patch.setattr(RecordedMarket, "perturbed", lambda market, *_: market)

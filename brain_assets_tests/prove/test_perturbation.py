@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import ProofError
+from brain_assets.errors import SettingsError
 from brain_assets.market.signals import RATIO_LIMITS
 from brain_assets.prove.perturbation import ADDED, RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
@@ -66,5 +66,7 @@ def test_a_recording_says_what_the_market_says(market: SimulatorMarket) -> None:
     ):
         pd.testing.assert_frame_equal(one, other)
     assert not recorded.perturbed(AFTER, 4).prices(JULY, END).equals(recorded.perturbed(AFTER, 5).prices(JULY, END))
-    with pytest.raises(ProofError, match=r"--after: expected a date with bars in the 30 days up to it, got 2019-07-01"):
+    with pytest.raises(
+        SettingsError, match=r"--after: expected a date with bars in the 30 days up to it, got 2019-07-01"
+    ):
         recorded.perturbed(datetime.date(2019, 7, 1))
