@@ -219,14 +219,6 @@ def test_a_broken_one_is_refused_in_one_sentence() -> None:
     refused(lambda: read_settings(plugins="plug"), "plug: expected a Plugin as PLUGIN, got int; correct it.")
 
 
-@pytest.mark.parametrize("text", ["plug_graph:nothing", "no_such:market", "plug_needs:market", "plug_ends:market"])
-def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
-    for name, body in (("plug_graph", GRAPH), ("plug_needs", "import no_such_library"), ("plug_ends", "exit(3)")):
-        write(name, body)
-    settings = read_settings(plugins=bringing(f"markets={{'flat': '{text}'}}"), market="flat")
-    refused(lambda: open_project(settings), f"{text}: expected a module and a name in it, got ")
-
-
 DOES = """
 import dagster as dg
 from brain_assets.market.sample import SampleMarket
@@ -238,6 +230,7 @@ class Late(SampleMarket):
     def last_complete_year(self): raise KeyError("x")
 
 """
+NAMES = "plug_does:it: expected a module and a name in it, got "
 COMMAND = "plug_does:it: expected a function that typer makes a command of, or a Typer, got"
 
 
@@ -251,7 +244,10 @@ COMMAND = "plug_does:it: expected a function that typer makes a command of, or a
         ("engines", "raise KeyError('x')", "plug_does:it: expected a Pool, got KeyError: 'x'; correct the plug-in."),
         ("commands", "...\nit = 3", COMMAND),
         ("commands", "...\nimport typer\nit = typer.Typer()\n@it.command()\ndef mine(number: 'Nothing'): ...", COMMAND),
-        ("commands", "...\nraise OSError('x')", "plug_does:it: expected a module and a name in it, got OSError: x; c"),
+        ("commands", "...\nraise OSError('x')", f"{NAMES}OSError: x; correct the plug-in, or install what it needs."),
+        ("markets", "...\ndel it", f"{NAMES}AttributeError: module 'plug_does' has no attribute 'it'"),
+        ("markets", "...\nimport no_such_library", f"{NAMES}ModuleNotFoundError"),
+        ("markets", "...\nraise SystemExit(3)", f"{NAMES}SystemExit: 3"),
     ],
 )
 def test_what_goes_wrong_in_it_is_one_sentence_and_exit_code_2(

@@ -366,6 +366,7 @@ class Foreseeing(MomentumRank):
         return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
 
 
+@pytest.mark.usefixtures("few_rules")
 def test_examples_pass_and_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
     def proof(*names: str) -> LookaheadResult:
         configs = {name: registry.get(name).Config(**registry.get(name).quick) for name in names}
