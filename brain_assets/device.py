@@ -6,26 +6,22 @@ is done on the CPU: what a stored model forecasts or decides depends on its weig
 Not covered: two GPUs of different kinds have the same fingerprint, as two kinds of CPU have.
 """
 
+import ctypes
 import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
 
 from brain_assets.errors import ConfigError
 
-Device = Literal["auto", "cpu", "cuda"]
-"""What a run may ask for; auto: a GPU where there is one."""
+Device = Literal["auto", "cpu", "cuda"]  # what a run may ask for; auto: a GPU where there is one
 
 CPU, CUDA = "cpu", "cuda"
 
-N_THREADS = 1
-"""Bits repeat at a fixed number of threads only, and small models are fastest at one."""
-
-_WORKSPACE, _WORKSPACE_THAT_REPEATS = "CUBLAS_WORKSPACE_CONFIG", ":16:8"
-"""cuBLAS repeats with a workspace of this form; of the two that torch admits it is the one that cuDNN's LSTM admits."""
+N_THREADS = 1  # bits repeat at a fixed number of threads only, and small models are fastest at one
 
 
 def resolve_device(asked: Device) -> str:
@@ -48,56 +44,54 @@ def resolve_device(asked: Device) -> str:
 def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
     """Let a training repeat to the bit: one thread, kernels that always add in the same order, all draws from a seed.
 
-    Python, numpy and torch draw from it; all is as before afterwards. Two trainings on one GPU must be within 1e-6 of
-    each other, in their forecasts' spread and in a policy's weights; tests ask for it where there is a GPU.
+    Python, numpy and torch draw from it; all is as before afterwards. On a GPU, with float32 in full; torch raises
+    `RuntimeError` where it has no such kernel. Two trainings on one GPU must be within 1e-6 of each other, in their
+    forecasts' spread and in a policy's weights; tests ask for it where there is a GPU.
     """
     import torch
 
-    python_state, n_threads = random.getstate(), torch.get_num_threads()
-    numpy_state = np.random.get_state()  # noqa: NPY002 - stable-baselines3 draws with the legacy generator
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     options: Any = torch.utils.deterministic
-    filled = options.fill_uninitialized_memory
-    try:
+    with ExitStack() as before:
+        before.callback(random.setstate, random.getstate())
+        before.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002 - stable-baselines3 draws with it
+        before.callback(torch.set_num_threads, torch.get_num_threads())
+        before.callback(torch.set_deterministic_debug_mode, torch.get_deterministic_debug_mode())
+        # a tenth of the time, and nothing reads it
+        changes: list[tuple[Any, str, Any]] = [(options, "fill_uninitialized_memory", False)]
+        gpus = []
+        if device != CPU:
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"  # torch admits two that repeat, cuDNN's LSTM this one only
+            cudnn: Any = torch.backends.cudnn
+            changes += [(cudnn, "deterministic", True), (cudnn, "benchmark", False)]
+            multiplying = (torch.backends.cuda.matmul, cudnn.rnn, cudnn.conv)
+            changes += [(part, "fp32_precision", "ieee") for part in multiplying]  # TF32 off
+            gpus = list(range(torch.cuda.device_count()))
+        for owner, name, value in changes:
+            before.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        before.enter_context(torch.random.fork_rng(devices=gpus))
         torch.set_num_threads(N_THREADS)
-        torch.use_deterministic_algorithms(True)
-        options.fill_uninitialized_memory = False  # a tenth of the time, and nothing reads it
-        with torch.random.fork_rng(devices=[]), nullcontext() if device == CPU else _repeatable_gpu():
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            torch.manual_seed(seed)
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        options.fill_uninitialized_memory = filled
-        torch.set_num_threads(n_threads)
+        torch.set_deterministic_debug_mode("error")
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager
-def _repeatable_gpu() -> Iterator[None]:
-    """Let a GPU repeat itself, with float32 in full; torch raises `RuntimeError` where it has no such kernel."""
-    import torch
+def keep_freed_memory() -> Iterator[None]:
+    """Keep what is freed for the next arrays, and give it back at the end; no number depends on it.
 
-    cudnn = torch.backends.cudnn
-    multiplying: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.rnn, cudnn.conv)  # type: ignore[attr-defined]
-    precisions = [part.fp32_precision for part in multiplying]
-    choice = cudnn.deterministic, cudnn.benchmark
-    workspace, states = os.environ.get(_WORKSPACE), torch.cuda.get_rng_state_all()
-    try:
-        os.environ[_WORKSPACE] = _WORKSPACE_THAT_REPEATS
-        cudnn.deterministic, cudnn.benchmark = True, False
-        for part in multiplying:
-            part.fp32_precision = "ieee"  # TF32 off
+    The GNU C library (from 2.35 on; another is left alone) gives each array of more than 32 MiB back to the system at
+    once, and makes the next one out of fresh pages: a training on batches of such arrays spent two thirds of its time
+    in there. What is kept, arrays of up to a GiB, is in pieces, so that more memory is held.
+    """
+    with ExitStack() as before:
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL("libc.so.6")
+            before.callback(library.malloc_trim, 0)
+            # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h; afterwards, what a large array that is freed sets
+            for option, value, usual in ((-3, 2**30, 32 * 2**20), (-1, 2**31 - 1, 64 * 2**20)):
+                before.callback(library.mallopt, option, usual)
+                library.mallopt(option, value)
         yield
-    finally:
-        for part, precision in zip(multiplying, precisions, strict=True):
-            part.fp32_precision = precision
-        cudnn.deterministic, cudnn.benchmark = choice
-        torch.cuda.set_rng_state_all(states)
-        if workspace is None:
-            del os.environ[_WORKSPACE]
-        else:
-            os.environ[_WORKSPACE] = workspace

@@ -85,10 +85,6 @@ class TrainingError(BrainAssetsError):
     """A training cannot start, or its loss is no longer a number."""
 
 
-class ForecastError(BrainAssetsError):
-    """A forecaster gave something else than a finite number for each window."""
-
-
 class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 
@@ -111,10 +107,6 @@ class AllocationError(BrainAssetsError):
 
 class RunError(BrainAssetsError):
     """Some years of assets could not be made."""
-
-
-class ProofError(BrainAssetsError):
-    """A proof was asked for what it cannot show, or what was to be proved did not run at all."""
 
 
 class StorageError(BrainAssetsError):

@@ -7,6 +7,7 @@ settings are read, so it should be light: what it brings otherwise is named by t
 
 import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,9 +87,8 @@ def join(plugins: Mapping[str, Plugin]) -> Brought:
 
 def resolve(text: str) -> Any:
     """Import what a text ``module:name`` names; raises `PluginError` if that is not there."""
-    module, _, name = text.partition(":")
     with blamed(text, "a module and a name in it", "correct the plug-in, or install what it needs"):
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(text)
 
 
 def use(text: str, kind: type[T], *given: Any) -> T:

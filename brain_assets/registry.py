@@ -41,13 +41,11 @@ OURS: tuple[str, ...] = (
 AVERAGE = "average"
 """The average of forecasters (`brain_assets.forecasting.average`), a column beside theirs; policies may follow it."""
 
-# fmt: off
-RESERVED = frozenset((
-    "week_start", "symbol", "momentum", "realized", "strategy", "source", "cash", "raw", "main", "current", "seeds",
-    "target", "backtest", "walkforward", "report", "equal_weight", "buy_and_hold", "risk_parity", "min_variance",
-    "momentum_12_1", "reversal", AVERAGE,
-))
-# fmt: on
+RESERVED = {
+    *("week_start", "symbol", "momentum", "momentum_12_1", "reversal", "realized", "strategy", "source", "cash", "raw"),
+    *("main", "current", "seeds", "target", "backtest", "walkforward", "report", AVERAGE),
+    *("equal_weight", "buy_and_hold", "risk_parity", "min_variance"),
+}
 """Names that mean something else in a table, a folder or a command."""
 
 

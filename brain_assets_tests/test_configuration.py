@@ -9,71 +9,8 @@ import pytest
 
 from brain_assets.configuration import ModelConfig, build, require
 from brain_assets.errors import ConfigError
-from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options, read_policy_options
 from brain_assets.portfolio.ppo import PpoConfig
-
-
-def test_values_come_back_as_they_were() -> None:
-    config = LstmConfig(window=30, learning_rate=0.01)
-    assert build(LstmConfig, json.loads(json.dumps(config.model_dump())), complete=True) == config
-    assert build(LstmConfig, {}) == LstmConfig()
-
-
-ABSURD = {
-    LstmConfig: {"window": 1_001, "hidden_size": 10**9, "n_layers": 9, "batch_size": 10**7, "epochs": 10**6}
-    | {"seed": 2**32, "target": "x" * 10_000},
-    PpoConfig: {"total_steps": 10**10, "n_envs": 10**5, "n_steps": 10**5, "n_epochs": 10**4, "hidden": 2_000}
-    | {"episode_weeks": 10**5, "batch_size": 10**9, "learning_rate": 2, "ent_coef": math.inf},
-}
-
-
-@pytest.mark.parametrize(
-    ("config", "key", "value"), [(config, *given) for config, values in ABSURD.items() for given in values.items()]
-)
-def test_absurd_sizes_are_refused_by_name(config: type[ModelConfig], key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"^{key}: expected") as caught:
-        build(config, {key: value})
-    assert len(str(caught.value)) < 300
-
-
-def test_unknown_and_missing_keys_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="got 'k0', 'k1', 'k2' and 7 more; remove them"):
-        build(LstmConfig, {f"k{i}": i for i in range(10)})
-    with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys among window, .*, got '3'; remove them\.$"):
-        build(LstmConfig, {3: 3})
-    values = LstmConfig().model_dump()
-    del values["clip"]
-    assert build(LstmConfig, values) == LstmConfig()
-    with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys .*, got none of clip; add them\.$"):
-        build(LstmConfig, values, complete=True)
-
-
-def test_policy_options_are_undone() -> None:
-    config = PpoConfig(hidden=8)
-    assert read_policy_options(PpoConfig, json.loads(json.dumps(policy_options(config)))) == (config, CONSTRAINTS)
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"extra": 1}, "keys: expected training and rules, got ['extra', 'rules', 'training']"),
-        ({"training": 3}, "training: expected an object, got 3"),
-        ({"rules": []}, "rules: expected an object, got []"),
-        (
-            {"rules": {"min_cash": 0.1}},
-            "PortfolioConstraints: expected keys min_cash, max_weight, cost_bps, got none of max_",
-        ),
-        (
-            {"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}},
-            "max_weight: expected less than or equal to 1, got 2",
-        ),
-        ({"training": {}}, "PpoConfig: expected keys"),
-    ],
-)
-def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
-        read_policy_options(PpoConfig, {**policy_options(PpoConfig()), **change})
 
 
 class Sizes(ModelConfig):
@@ -87,6 +24,19 @@ class Sizes(ModelConfig):
         return self
 
 
+def test_values_come_back_as_they_were_and_a_copy_is_checked() -> None:
+    config = Sizes(units=4, rate=4)  # an integer is taken for a float
+    assert build(Sizes, json.loads(json.dumps(config.model_dump())), complete=True) == config
+    assert (type(config.rate), build(Sizes, {})) == (float, Sizes())
+    assert config.replace(units=6) == Sizes(units=6, rate=4.0)
+    with pytest.raises(ConfigError, match=r"^units: expected greater than or equal to 2"):
+        config.replace(units=0)
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        config.units = 4
+    policy = PpoConfig(hidden=8)
+    assert read_policy_options(PpoConfig, json.loads(json.dumps(policy_options(policy)))) == (policy, CONSTRAINTS)
+
+
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
@@ -96,36 +46,39 @@ class Sizes(ModelConfig):
         ({"units": 3}, "units: expected a multiple of 2, got 3;"),
         ({"units": 10, "kind": "ranked"}, "units: expected less than 9 with kind ranked, got 10;"),
         ({"rate": "1"}, "rate: expected a valid number, got '1';"),
-        ({"rate": False}, "rate: expected a valid number, got False;"),
         ({"rate": math.nan}, "rate: expected a finite number, got nan;"),
-        ({"rate": math.inf}, "rate: expected a finite number, got inf;"),
         ({"rate": 10**400}, "rate: expected a valid number, got 1000"),
-        ({"kind": "other"}, "kind: expected 'raw' or 'ranked', got 'other';"),
-        ({"kind": None}, "kind: expected 'raw' or 'ranked', got None;"),
-        ({"size": 3}, "Sizes: expected keys among units, rate, kind, got 'size'; remove them."),
+        ({"kind": "x" * 10_000}, "kind: expected 'raw' or 'ranked', got 'xxx"),
+        ({3: 3}, "Sizes: expected keys among units, rate, kind, got '3'; remove them."),
+        ({f"k{i}": i for i in range(9)}, "Sizes: expected keys among units, rate, kind, got 'k0', 'k1', 'k2' and 6 "),
         ({"units": 8, "rate": 1.0}, "Sizes: expected keys units, rate, kind, got none of kind; add them."),
     ],
 )
-def test_a_model_configuration_refuses_in_one_sentence(values: dict, problem: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
+def test_a_wrong_one_is_refused_in_one_sentence(values: dict, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}") as caught:
         build(Sizes, values, complete="rate" in values and "units" in values)
+    assert len(str(caught.value)) < 300
 
 
-def test_an_integer_is_taken_for_a_float_and_a_copy_is_checked() -> None:
-    sizes = build(Sizes, {"rate": 4})
-    assert type(sizes.rate) is float
-    assert sizes.replace(units=4) == Sizes(units=4, rate=4.0)
-    with pytest.raises(ConfigError, match=r"^units: expected greater than or equal to 2"):
-        sizes.replace(units=0)
-    with pytest.raises(pydantic.ValidationError, match="frozen"):
-        sizes.units = 4
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"extra": 1}, "keys: expected training and rules, got ['extra', 'rules', 'training']"),
+        ({"rules": []}, "rules: expected an object, got []"),
+        ({"rules": {"min_cash": 0.1}}, "PortfolioConstraints: expected keys min_cash, max_weight, cost_bps, got none"),
+        ({"training": {}}, "PpoConfig: expected keys"),
+    ],
+)
+def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
+        read_policy_options(PpoConfig, {**policy_options(PpoConfig()), **change})
 
 
 class SizesRun(Sizes, dg.Config):
     force: bool = False
 
 
-def test_a_run_configuration_of_dagster_is_one_and_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_configuration_of_dagster_is_one_and_the_same() -> None:
     @dg.asset
     def sized(config: SizesRun) -> dict:
         return Sizes.of(config).model_dump()

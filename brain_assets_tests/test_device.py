@@ -1,14 +1,15 @@
-"""Devices: how one is chosen, and what a GPU is told; here most of it without a GPU."""
+"""Devices: how one is chosen, what a GPU is told, here without one; and memory that large arrays leave behind."""
 # ruff: noqa: NPY002 - stable-baselines3 draws with the legacy generator
 
-import os
+import platform
 import random
+import resource
 
 import numpy as np
 import pytest
 import torch
 
-from brain_assets.device import Device, repeatable, resolve_device
+from brain_assets.device import Device, keep_freed_memory, repeatable, resolve_device
 from brain_assets.errors import ConfigError
 
 
@@ -27,59 +28,53 @@ def test_auto_is_a_gpu_where_there_is_one_and_one_that_is_not_there_is_one_sente
         resolve_device(asked)
 
 
-def settings() -> tuple[object, ...]:
+def state() -> tuple[object, ...]:
     cudnn = torch.backends.cudnn
-    return (
-        os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        cudnn.deterministic,
-        cudnn.benchmark,
-        torch.backends.cuda.matmul.fp32_precision,
-        cudnn.rnn.fp32_precision,
-        cudnn.conv.fp32_precision,
-    )
+    multiplying = torch.backends.cuda.matmul, cudnn.rnn, cudnn.conv
+    flags = torch.get_deterministic_debug_mode(), cudnn.deterministic, cudnn.benchmark, torch.get_num_threads()
+    return *flags, *(part.fp32_precision for part in multiplying)
 
 
-IN_FORCE = (":16:8", True, False, True, False, "ieee", "ieee", "ieee")
-
-
-@pytest.mark.parametrize("workspace", [None, ":4096:8"])
-def test_a_gpu_repeats_in_full_float32_and_the_settings_of_the_caller_come_back(
-    monkeypatch: pytest.MonkeyPatch, workspace: str | None
+@pytest.mark.parametrize(
+    ("device", "in_force"),
+    [("cpu", (2, False, True, 1)), ("cuda", (2, True, False, 1, "ieee", "ieee", "ieee"))],
+)
+def test_a_training_repeats_and_all_is_as_before_it(
+    monkeypatch: pytest.MonkeyPatch, device: str, in_force: tuple[object, ...]
 ) -> None:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    if workspace is not None:
-        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", workspace)
+    def draw() -> tuple[float, ...]:
+        return torch.rand(1).item(), np.random.rand(), random.random()
+
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    before = settings()
-    assert before[0] == workspace
-    with repeatable(7, "cuda"):
-        assert settings() == IN_FORCE
-    assert settings() == before
-    with pytest.raises(KeyboardInterrupt), repeatable(7, "cuda"):
-        raise KeyboardInterrupt
-    assert settings() == before
+    before, drawn = state(), []
+    for interrupt in (None, KeyboardInterrupt):
+        for seed in (torch.manual_seed, np.random.seed, random.seed):
+            seed(1)
+        undisturbed = draw()
+        for seed in (torch.manual_seed, np.random.seed, random.seed):
+            seed(1)
+        try:
+            with repeatable(7, device):
+                assert state()[: len(in_force)] == in_force
+                drawn.append(draw())
+                if interrupt:
+                    raise interrupt
+        except KeyboardInterrupt:
+            pass
+        assert (state(), draw()) == (before, undisturbed)
+    assert drawn[0] == drawn[1] != undisturbed
 
 
-def test_the_cpu_repeats_and_the_process_is_as_it_was_before() -> None:
-    def state() -> tuple[object, ...]:
-        return *settings(), torch.get_num_threads(), torch.rand(1).item(), np.random.rand(), random.random()
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library can be told")
+def test_large_arrays_take_the_place_of_those_before_them_and_leave_none_behind() -> None:
+    def faults(n_arrays: int = 10) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(n_arrays):
+            np.empty(48 * 2**20 // 8).fill(1.0)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    before = state()
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    drawn = []
-    for _ in range(2):
-        with repeatable(7):
-            assert torch.get_num_threads() == 1
-            assert torch.are_deterministic_algorithms_enabled()
-            drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))
-    assert drawn[0] == drawn[1]
-    with pytest.raises(KeyboardInterrupt), repeatable(7):
-        raise KeyboardInterrupt
-    assert state() == before
+    usual = faults()
+    with keep_freed_memory():
+        faults(1)
+        assert faults() < usual / 5
+    assert faults() > usual / 2  # as before

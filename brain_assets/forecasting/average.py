@@ -24,8 +24,7 @@ class SnapshotForecasts(NamedTuple):
 
     values: FloatArray
     """(n_weeks, n_assets); NaN where there is no snapshot, the symbol cannot be traded or has too little history."""
-    source: np.ndarray
-    """Name of each week's snapshot, (n_weeks,) of objects; empty where there is none."""
+    source: np.ndarray  # name of each week's snapshot, (n_weeks,) of objects; empty where there is none
 
 
 def average_entries(chosen: Sequence[str] | None, families: Iterable[str]) -> dict[str, int]:

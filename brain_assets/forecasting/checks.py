@@ -46,10 +46,18 @@ def forecast_verdicts(
     A model's mean weekly rank correlation above `max_rank_correlation`, by `N_ERRORS` standard errors, is too good to
     be true.
     """
+    families = families_in(forecasts)
+    columns = [*families, *(name for name in YARDSTICKS if name in forecasts)]
+    infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
+    named = [f"{count} of {name}" for name, count in infinite.items() if count]
+    said = f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card." if named else ""
+    shares = {family: float(forecasts[family].notna().mean()) for family in families}
+    words = ", ".join(f"{family} {share:.1%}" for family, share in shares.items())
+    covered = min(shares.values(), default=1.0) >= MIN_COVERAGE
     return {
         "sources_before_weeks": _sources_before_weeks(forecasts),
-        "finite": _finite(forecasts),
-        "coverage": _coverage(forecasts),
+        "finite": CheckResult(not named, said or f"no forecast of {len(forecasts):,} rows is infinite"),
+        "coverage": CheckResult(covered, f"forecasts for tradable symbols: {words}"),
         "not_too_good": _not_too_good(forecasts, max_rank_correlation),
     }
 
@@ -64,20 +72,6 @@ def _sources_before_weeks(forecasts: pd.DataFrame) -> CheckResult:
     expected = "expected snapshots whose cut-off lies before the week"
     said = f"{expected}, got {listed(wrong)}; run the year again." if wrong else ""
     return CheckResult(not wrong, said or "the cut-off of each source lies before its week")
-
-
-def _finite(forecasts: pd.DataFrame) -> CheckResult:
-    columns = [*families_in(forecasts), *(name for name in YARDSTICKS if name in forecasts)]
-    infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
-    named = [f"{count} of {name}" for name, count in infinite.items() if count]
-    said = f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card." if named else ""
-    return CheckResult(not named, said or f"no forecast of {len(forecasts):,} rows is infinite")
-
-
-def _coverage(forecasts: pd.DataFrame) -> CheckResult:
-    shares = {family: float(forecasts[family].notna().mean()) for family in families_in(forecasts)}
-    words = ", ".join(f"{family} {share:.1%}" for family, share in shares.items())
-    return CheckResult(min(shares.values(), default=1.0) >= MIN_COVERAGE, f"forecasts for tradable symbols: {words}")
 
 
 def _not_too_good(forecasts: pd.DataFrame, bound: float) -> CheckResult:

@@ -16,8 +16,7 @@ from brain_assets.market.signals import SIGNALS
 from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
-CHANNELS = (*RETURNS, *SIGNALS)
-"""All that a forecaster may look at of a session."""
+CHANNELS = (*RETURNS, *SIGNALS)  # all that a forecaster may look at of a session
 
 
 def build_features(panel: PricePanel, channels: Sequence[str], family: str) -> Float32Array:
@@ -70,8 +69,7 @@ class WindowIndex:
 
     asset: IntArray
     start: IntArray
-    week: IntArray
-    """Row of the week to predict."""
+    week: IntArray  # row of the week to predict
 
     def __len__(self) -> int:
         return len(self.asset)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from brain_assets.arrays import Float32Array, FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.device import N_THREADS
-from brain_assets.errors import ForecastError, LookAheadError
+from brain_assets.errors import LookAheadError, PluginError
 from brain_assets.forecasting.features import (
     CHANNELS,
     Target,
@@ -50,12 +50,9 @@ if TYPE_CHECKING:
 class EpochLosses:
     """Mean squared errors after one epoch, in units of the training targets' variance."""
 
-    epoch: int
-    """From 1."""
-    train: float
-    """Mean over the epoch's batches, as the model was while it learned from them."""
-    validation: float
-    """Over all validation windows; NaN where there are none, as when all weeks are learned from."""
+    epoch: int  # from 1
+    train: float  # mean over the epoch's batches, as the model was while it learned from them
+    validation: float  # over all validation windows; NaN where there are none, as when all weeks are learned from
 
     def words(self, epochs: int | None = None) -> str:
         """Say where the training stands."""
@@ -215,19 +212,19 @@ def fit(
 
 
 def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windows, config: ModelConfig) -> np.ndarray:
-    """Let a family predict on one thread, (n_windows,); raises `ForecastError` if not a finite number a window."""
+    """Let a family predict on one thread, (n_windows,); raises `PluginError` if not a finite number a window."""
     if len(windows) == 0:
         return np.empty(0)
     with threadpool_limits(limits=N_THREADS):
         predicted = family.predict(arrays, windows, config)
     expected = f"{family.name}: expected predict to give"
     if not isinstance(predicted, np.ndarray) or predicted.dtype.kind != "f" or predicted.shape != (len(windows),):
-        raise ForecastError(
+        raise PluginError(
             f"{expected} floats of shape (n_windows,) = ({len(windows)},), got {describe(predicted)}; correct it."
         )
     n_wrong = int((~np.isfinite(predicted)).sum())
     if n_wrong:
-        raise ForecastError(f"{expected} finite numbers, got {n_wrong:,} of {len(windows):,} that are not; correct it.")
+        raise PluginError(f"{expected} finite numbers, got {n_wrong:,} of {len(windows):,} that are not; correct it.")
     return predicted
 
 

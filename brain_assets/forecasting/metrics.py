@@ -8,11 +8,9 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, FloatArray
 
-MIN_SYMBOLS = 3
-"""A rank correlation over fewer symbols says nothing."""
+MIN_SYMBOLS = 3  # a rank correlation over fewer symbols says nothing
 
-N_LAGS = 4
-"""Weeks over which rank correlations may hang together, as the standard error of their mean counts them."""
+N_LAGS = 4  # weeks over which rank correlations may hang together, as the standard error of their mean counts them
 
 DETECTABLE = 2.8
 """Standard errors of the smallest effect that a two-sided test at the 5 % level finds with a probability of 80 %:
@@ -22,37 +20,29 @@ DETECTABLE = 2.8
 class Skill(NamedTuple):
     """What weekly rank correlations say of a forecast; NaN where there are too few weeks to tell."""
 
-    rank_correlation: float
-    """Mean over the weeks that have one."""
-    t_statistic: float
-    """The mean over its standard error."""
+    rank_correlation: float  # mean over the weeks that have one
+    t_statistic: float  # the mean over its standard error
     smallest_detectable: float
     """The smallest true mean that as many weeks as variable would most likely tell from chance."""
     n_weeks: int
 
 
 def mean_skill(weekly: FloatArray) -> Skill:
-    """Average weekly rank correlations, (n_weeks,), and say how sure the mean is; NaN is a week without one."""
-    known = weekly[np.isfinite(weekly)]
-    mean = float(known.mean()) if len(known) else math.nan
-    error = newey_west_error(known) or math.nan  # what never varies tells nothing of chance
-    return Skill(mean, mean / error, DETECTABLE * error, len(known))
+    """Average weekly rank correlations, (n_weeks,), and say how sure the mean is; NaN is a week without one.
 
-
-def newey_west_error(values: FloatArray, n_lags: int = N_LAGS) -> float:
-    """Give the standard error of the mean of values that hang together over some lags, (n_values,), finite.
-
-    Equation 5 of Newey & West (1987), of a mean: the variance plus twice the autocovariances with weights that fall
-    from 1 to 0, 1 - lag / (n_lags + 1), over the number of values. NaN if there are not more of them than lags + 1.
+    The standard error is equation 5 of Newey & West (1987), of a mean: the variance plus twice the autocovariances with
+    weights that fall from 1 to 0, 1 - lag / (`N_LAGS` + 1), over the number of values; NaN of `N_LAGS` + 1 or fewer.
     """
-    count = len(values)
-    if count <= n_lags + 1:
-        return math.nan
-    deviations = values - values.mean()
-    total = float(deviations @ deviations)
-    for lag in range(1, n_lags + 1):
-        total += 2.0 * (1.0 - lag / (n_lags + 1)) * float(deviations[lag:] @ deviations[:-lag])
-    return math.sqrt(max(total, 0.0)) / count  # never below 0 but for rounding
+    known = weekly[np.isfinite(weekly)]
+    mean, error = float(known.mean()) if len(known) else math.nan, math.nan
+    if len(known) > N_LAGS + 1:
+        deviations = known - known.mean()
+        total = float(deviations @ deviations)
+        for lag in range(1, N_LAGS + 1):
+            total += 2.0 * (1.0 - lag / (N_LAGS + 1)) * float(deviations[lag:] @ deviations[:-lag])
+        # never below 0 but for rounding; what never varies tells nothing of chance
+        error = math.sqrt(max(total, 0.0)) / len(known) or math.nan
+    return Skill(mean, mean / error, DETECTABLE * error, len(known))
 
 
 def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> FloatArray:

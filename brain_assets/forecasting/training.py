@@ -66,13 +66,13 @@ def train_snapshot(
     It is trained twice: without the weeks that `split_by` keeps for validation, for figures that those weeks had no
     part in (`validate`), and on all of them, which gives the model. Raises `TableError` if the family sees news and
     fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
-    other arrays than the family says; `ForecastError` if the family does not predict a finite number a window.
+    other arrays than the family says; `PluginError` if the family does not predict a finite number a window.
     """
     past = _Past.of(family, panel, cutoff_date, config, split_by)
     figures = _validate(past, on_epoch, device)
     every, validation = np.concatenate(past.split), past.split.validation
-    model = _train(past, TrainingSplit(every, every[:0]), on_epoch or (lambda _: None), device)
-    weeks = past.bars.weeks
+    model = past.train(TrainingSplit(every, every[:0]), on_epoch or (lambda _: None), device)
+    weeks, n_rows = past.bars.weeks, past.n_rows(model.train.index)
     metadata = {
         "fingerprint": forecaster_fingerprint(family, past.panel, config, device).metadata,
         "data": {
@@ -87,7 +87,7 @@ def train_snapshot(
         },
         "training": figures,
         "forecast_scale": _forecast_scale(past.bars.realized[every], config, model.target_scale),
-        "uninformative_features": uninformative_features(past.features[:, : model.n_rows], past.family.channels),
+        "uninformative_features": uninformative_features(past.features[:, :n_rows], past.family.channels),
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
@@ -113,6 +113,16 @@ def validate(
     return _validate(_Past.of(family, panel, cutoff_date, config, split_by), None, device)
 
 
+class _Trained(NamedTuple):
+    """What one training gave, and what it was given."""
+
+    weights: dict[str, np.ndarray]
+    scaler: Scaler
+    target_scale: float  # standard deviation of the training targets
+    train: Windows
+    validation: Windows
+
+
 @dataclass(frozen=True, eq=False)
 class _Past:
     """What there is to learn from up to a cut-off."""
@@ -122,11 +132,9 @@ class _Past:
     panel: PricePanel
     bars: WeeklyPanel
     split: TrainingSplit
-    features: Float32Array
-    """What the family sees, not scaled; (n_assets, n_rows, n_channels)."""
+    features: Float32Array  # what the family sees, not scaled; (n_assets, n_rows, n_channels)
     index: WindowIndex
-    target: FloatArray
-    """(n_weeks, n_assets), not scaled."""
+    target: FloatArray  # (n_weeks, n_assets), not scaled
 
     @classmethod
     def of(
@@ -144,33 +152,22 @@ class _Past:
         keep = np.isin(self.index.week, rows) & np.isfinite(self.target[self.index.week, self.index.asset])
         return WindowIndex(self.index.asset[keep], self.index.start[keep], self.index.week[keep])
 
+    def n_rows(self, index: WindowIndex) -> int:
+        """Count the rows of the features up to the last that a window reaches."""
+        return int(index.start.max()) + self.config.window
 
-class _Trained(NamedTuple):
-    """What one training gave, and what it was given."""
-
-    weights: dict[str, np.ndarray]
-    scaler: Scaler
-    target_scale: float
-    """Standard deviation of the training targets."""
-    n_rows: int
-    """Of the features, up to the last that a training window reaches."""
-    train: Windows
-    validation: Windows
-
-
-def _train(past: _Past, rows: TrainingSplit, progress: Progress, device: str) -> _Trained:
-    """Learn from the training weeks alone: of the others not even a scale is taken."""
-    config = past.config
-    indices = [past.windows_of(each) for each in rows]
-    target_scale = float(np.std(past.target[indices[0].week, indices[0].asset])) or 1.0  # 0: nothing ever moved
-    n_rows = int(indices[0].start.max()) + config.window
-    scaler = fit_scaler(past.features, n_rows - 1)
-    scaled = scale_features(past.features.copy(), scaler, config.clip)
-    train, validation = (
-        Windows(scaled, each, config.window, past.target[each.week, each.asset] / target_scale) for each in indices
-    )
-    weights = forecaster.fit(past.family, train, validation, config, progress, device)
-    return _Trained(weights, scaler, target_scale, n_rows, train, validation)
+    def train(self, rows: TrainingSplit, progress: Progress, device: str) -> _Trained:
+        """Learn from the training weeks alone: of the others not even a scale is taken."""
+        indices = [self.windows_of(each) for each in rows]
+        target_scale = float(np.std(self.target[indices[0].week, indices[0].asset])) or 1.0  # 0: nothing ever moved
+        scaler = fit_scaler(self.features, self.n_rows(indices[0]) - 1)
+        scaled = scale_features(self.features.copy(), scaler, self.config.clip)
+        train, validation = (
+            Windows(scaled, each, self.config.window, self.target[each.week, each.asset] / target_scale)
+            for each in indices
+        )
+        weights = forecaster.fit(self.family, train, validation, self.config, progress, device)
+        return _Trained(weights, scaler, target_scale, train, validation)
 
 
 def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, Any]:
@@ -191,13 +188,12 @@ def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, 
     def loss_of(windows: Windows, predicted: np.ndarray | float) -> float:
         return float(np.mean((predicted - windows.target) ** 2))
 
-    made = _train(past, past.split, note, device)
-    train, validation = made.train, made.validation
-    predicted = forecaster.predict(past.family, made.weights, validation, past.config)
+    weights, _, _, train, validation = past.train(past.split, note, device)
+    predicted = forecaster.predict(past.family, weights, validation, past.config)
     if curve:
         train_loss = curve[-1].train
     else:
-        train_loss = loss_of(train, forecaster.predict(past.family, made.weights, train, past.config))
+        train_loss = loss_of(train, forecaster.predict(past.family, weights, train, past.config))
     forecasts = forecaster.by_week(predicted, validation.index, past.bars.realized.shape)
     momentum = past.bars.momentum
     realized = np.where(np.isfinite(forecasts) & np.isfinite(momentum), past.bars.realized, np.nan)

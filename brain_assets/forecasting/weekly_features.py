@@ -55,11 +55,9 @@ MARKET = ("beta", "idiosyncratic", "residual_1w")
 FEATURES = (*PAST_RETURNS, *DAILY, *MARKET, "news", "news_4w", *RATIOS)
 """All weekly features, in the order of the last axis."""
 
-WEEK, MONTH, QUARTER, YEAR = 5, 20, 65, 252
-"""In sessions."""
+WEEK, MONTH, QUARTER, YEAR = 5, 20, 65, 252  # in sessions
 
-WEEKS_AT_ONCE = 50
-"""Past returns of so many weeks are held at a time."""
+WEEKS_AT_ONCE = 50  # past returns of so many weeks are held at a time
 
 
 def build_weekly_features(panel: PricePanel, weeks: Weeks, family: str) -> Float32Array:

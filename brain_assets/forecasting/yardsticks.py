@@ -16,10 +16,8 @@ MOMENTUM = "momentum"
 class Yardstick(NamedTuple):
     """A rule without learning, whose ranks are compared with those of forecasters."""
 
-    label: str
-    """What a reader calls it."""
-    meaning: str
-    """Of its column in the forecasts."""
+    label: str  # what a reader calls it
+    meaning: str  # of its column in the forecasts
     measure: Callable[[PricePanel, Weeks], FloatArray]
     """From bars and some of their weeks to (n_weeks, n_assets), known at decision time; NaN: too little history."""
 

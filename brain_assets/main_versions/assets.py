@@ -1,7 +1,5 @@
 """The assets ``<forecaster>_model``, without partitions, and the job that makes them all."""
 
-from typing import Any
-
 import dagster as dg
 import pandas as pd
 
@@ -9,17 +7,16 @@ from brain_assets.device import resolve_device
 from brain_assets.errors import EmptyResponseError, SnapshotFileError
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
+from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import Metadata, location_metadata, publish, show_epochs, snapshot_metadata
+from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
 from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.main_versions.training import CODE_VERSION, train_version, version_of
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.calendar import Clock
-from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.progress import report, warn
 from brain_assets.store.snapshot import ModelSnapshot
@@ -43,9 +40,8 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
     run_config = ModelRunConfig(family)
     description = (
         f"{family.label} main version: trained on all data until the last finished session; current if its "
-        "configuration is no worse than the last one's."
+        "configuration is no worse than the last one's.\n\nMore: docs/main-versions.md."
     )
-    description += "\n\nMore: docs/main-versions.md."
     if family.tables == RAW:
         description += "\n\nHeadlines of the current year are scored by the default model of `raw_news_sentiment`."
 
@@ -75,46 +71,40 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
             recent = {}
         tables |= {name: join(name, tables[name], frame) for name, frame in recent.items()}  # not stored
         options, given = run_config.read(context.op_execution_context.op_config)
-        storage = snapshot_io.storages[family.name]
-        return _main_version(context, options, given, panel_of(tables), market, storage)
+        panel, device, note = panel_of(tables), resolve_device(given.device), MarketNote.of(market)
+        storage, version = snapshot_io.storages[family.name], version_of(family.name, panel, options, note.name, device)
+        reused = storage.store.find(version) is not None and not given.force
+        if reused:
+            context.log.info(f"{storage.folder / version} is there already: not trained again")
+            snapshot = storage.load(version)
+        else:
+            show = show_epochs(f"{family.name} main version", options)
+            snapshot = train_version(family.name, panel, options, note, _previous(storage, version), show, device)
+            storage.write_snapshot(snapshot)
+            if snapshot.metadata["scores"]["promoted"]:
+                storage.promote(version)
+            report(f"{family.name} {version}: {snapshot.metadata['scores']['verdict']}")
+        scores = snapshot.metadata["scores"]
+        return dg.MaterializeResult(
+            metadata={
+                "reused": reused,
+                "version": version,
+                "current_version": storage.current() or "none",
+                "held_out/loss": scores["loss"],
+                "held_out/loss_of_zero": scores["zero_loss"],
+                "held_out/loss_of_previous": scores["previous_loss"] if scores["previous"] else "no version before",
+                "held_out/weeks": scores["n_weeks"],
+                "promoted_when_made": scores["promoted"],
+                "verdict": scores["verdict"],
+                **location_metadata(
+                    storage.folder / version, publish(storage, lambda: storage.upload_version(version))
+                ),
+                **snapshot_metadata(snapshot),
+            },
+            data_version=dg.DataVersion(version),
+        )
 
     return main_model
-
-
-def _main_version(
-    context: dg.AssetExecutionContext,
-    options: Any,
-    given: TrainingConfig,
-    panel: PricePanel,
-    market: Market,
-    storage: SnapshotLocalStorage,
-) -> dg.MaterializeResult[None]:
-    """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
-    family, device, note = storage.family, resolve_device(given.device), MarketNote.of(market)
-    name = version_of(family, panel, options, note.name, device)
-    reused = storage.store.find(name) is not None and not given.force
-    if reused:
-        context.log.info(f"{storage.folder / name} is there already: not trained again")
-        snapshot = storage.load(name)
-    else:
-        show = show_epochs(f"{family} main version", options)
-        snapshot = train_version(family, panel, options, note, _previous(storage, name), show, device)
-        storage.write_snapshot(snapshot)
-        if snapshot.metadata["scores"]["promoted"]:
-            storage.promote(name)
-        report(f"{family} {name}: {snapshot.metadata['scores']['verdict']}")
-
-    return dg.MaterializeResult(
-        metadata={
-            "reused": reused,
-            "version": name,
-            "current_version": storage.current() or "none",
-            **_scores(snapshot),
-            **location_metadata(storage.folder / name, publish(storage, lambda: storage.upload_version(name))),
-            **snapshot_metadata(snapshot),
-        },
-        data_version=dg.DataVersion(name),
-    )
 
 
 def _previous(storage: SnapshotLocalStorage, name: str) -> ModelSnapshot | None:
@@ -127,16 +117,3 @@ def _previous(storage: SnapshotLocalStorage, name: str) -> ModelSnapshot | None:
     except SnapshotFileError as error:
         warn(f"not compared with the current version: {error}")
         return None
-
-
-def _scores(snapshot: ModelSnapshot) -> Metadata:
-    """Give how its configuration did on the weeks that were kept from it, beside zero and the one before."""
-    scores = snapshot.metadata["scores"]
-    return {
-        "held_out/loss": scores["loss"],
-        "held_out/loss_of_zero": scores["zero_loss"],
-        "held_out/loss_of_previous": "no version before" if scores["previous"] is None else scores["previous_loss"],
-        "held_out/weeks": scores["n_weeks"],
-        "promoted_when_made": scores["promoted"],
-        "verdict": scores["verdict"],
-    }

@@ -40,7 +40,7 @@ def models() -> None:
         try:
             current = storage.current()
         except SnapshotError as error:
-            problems.append(str(error))
+            problems.append(f"[yellow]{escape(str(error))}[/]")
         for name in storage.list_versions():
             scores = storage.store.read_manifest(name)["scores"]
             before = scores["previous_loss"]
@@ -54,7 +54,7 @@ def models() -> None:
             )
     console.print(table if table.row_count else "no main version yet: brain-assets train lstm")
     for problem in problems:
-        console.print(f"[yellow]{escape(problem)}[/]")
+        console.print(problem)
 
 
 def promote(
@@ -64,12 +64,8 @@ def promote(
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
     _check_family(family)
     storage = SnapshotLocalStorage(family)
-    try:
-        before = storage.current() or "none"
-    except SnapshotError:
-        before = "none that is there"
     storage.promote(version)
-    console.print(f"{family}: current is {version} (before: {before})")
+    console.print(f"{family}: current is {version}")
     pushed = publish(storage, lambda: storage.upload_version(version))
     if "hub_commit" in pushed:
         reason = pushed.get("hub_reason", "")

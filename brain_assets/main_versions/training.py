@@ -6,8 +6,8 @@ trained by the same code on the same weeks. With the same configuration newer da
 """
 
 import datetime
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.forecasting.features import TrainingSplit
-from brain_assets.forecasting.forecaster import EpochLosses, ForecasterConfig
+from brain_assets.forecasting.forecaster import ForecasterConfig, Progress
 from brain_assets.forecasting.training import forecaster_card, train_snapshot, validate
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks, complete_weeks
@@ -24,35 +24,9 @@ from brain_assets.store.fingerprint import hash_json, library_versions
 from brain_assets.store.names import version_name
 from brain_assets.store.snapshot import ModelSnapshot
 
-CODE_VERSION = "4"
-"""Of how main versions of any forecaster are split and scored; the family's own comes on top."""
+CODE_VERSION = "4"  # of how main versions of any forecaster are split and scored; the family's own comes on top
 
-HELD_OUT_WEEKS = 52
-"""The last ones, on which configurations are scored: a year, as of snapshots."""
-
-
-@dataclass(frozen=True)
-class VersionScores:
-    """How a configuration did on the held-out weeks, beside zero and that of the version that was current before.
-
-    Losses are mean squared errors of trainings without those weeks, in units of the training target's variance.
-    """
-
-    first_week: str
-    last_week: str
-    """By their first sessions."""
-    n_weeks: int
-    loss: float
-    zero_loss: float
-    """Of predicting zero."""
-    previous: str | None
-    """The version that was current; None: there was none."""
-    previous_loss: float | None
-    """Of its configuration; if that has another target, as many times `zero_loss` as it is of its own."""
-    promoted: bool
-    """Whether this version became current when it was made."""
-    verdict: str
-    """Why, or why not."""
+HELD_OUT_WEEKS = 52  # the last ones, on which configurations are scored: a year, as of snapshots
 
 
 def version_of(family: str, panel: PricePanel, config: ForecasterConfig, market: str, device: str = CPU) -> str:
@@ -88,42 +62,45 @@ def train_version(
     config: ForecasterConfig,
     market: MarketNote,
     previous: ModelSnapshot | None = None,
-    on_epoch: Callable[[EpochLosses], None] | None = None,
+    on_epoch: Progress | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
     """Train a main version on a panel that ends with the last finished session, and score its configuration.
 
-    The metadata have ``version``, its name, and ``scores`` (`VersionScores`). Raises as `train_snapshot` does.
+    The metadata have ``version``, its name, and ``scores``: how its configuration did on the held-out weeks beside zero
+    and the configuration of `previous`, the version that is current. Losses are mean squared errors of trainings
+    without those weeks, in units of the training target's variance; that of a configuration with another target is as
+    many times the loss of zero as it is of its own. Raises as `train_snapshot` does.
     """
     cutoff_date = panel.sessions[-1].item()
     snapshot = train_snapshot(family, panel, cutoff_date, config, market, on_epoch, split_weeks, device)
-    metadata = {
-        **snapshot.metadata,
-        "version": version_of(family, panel, config, market.name, device),
-        "scores": asdict(score_version(snapshot, previous, panel, device)),
-    }
-    card = forecaster_card(registry.get(family), cutoff_date, snapshot.config, metadata)
-    return replace(snapshot, metadata=metadata, card=card)
-
-
-def score_version(
-    snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel: PricePanel, device: str = CPU
-) -> VersionScores:
-    """Compare what a version's configuration gives on the held-out weeks with zero, and with the current one's."""
     weeks, training = complete_weeks(panel.sessions), snapshot.metadata["training"]
-    held_out = weeks.start[split_weeks(weeks, snapshot.cutoff_date).validation]
+    held_out = weeks.start[split_weeks(weeks, cutoff_date).validation]
     loss, zero = training["validation_loss"], training["zero_validation_loss"]
     name, previous_loss = None, None
     if previous is not None:
         other = training
         if previous.config != snapshot.config:
-            config = build(registry.get(snapshot.family).Config, previous.config)
-            other = validate(snapshot.family, panel, snapshot.cutoff_date, config, split_weeks, device)
+            other_config = build(registry.get(family).Config, previous.config)
+            other = validate(family, panel, cutoff_date, other_config, split_weeks, device)
         # equal targets: times 1, to the last bit; 0: of a market that did not move
         name, previous_loss = previous.name, other["validation_loss"] * (zero / (other["zero_validation_loss"] or 1.0))
     promoted, verdict = _judge(loss, zero, name, previous_loss)
-    first, last = (str(held_out[at]) for at in (0, -1))
-    return VersionScores(first, last, len(held_out), loss, zero, name, previous_loss, promoted, verdict)
+    scores: dict[str, Any] = {
+        "first_week": str(held_out[0]),
+        "last_week": str(held_out[-1]),
+        "n_weeks": len(held_out),
+        "loss": loss,
+        "zero_loss": zero,
+        "previous": name,
+        "previous_loss": previous_loss,
+        "promoted": promoted,
+        "verdict": verdict,
+    }
+    version = version_of(family, panel, config, market.name, device)
+    metadata = {**snapshot.metadata, "version": version, "scores": scores}
+    card = forecaster_card(registry.get(family), cutoff_date, snapshot.config, metadata)
+    return replace(snapshot, metadata=metadata, card=card)
 
 
 def _judge(loss: float, zero: float, previous: str | None, previous_loss: float | None) -> tuple[bool, str]:

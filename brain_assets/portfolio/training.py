@@ -32,8 +32,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from brain_assets.device import repeatable
-from brain_assets.memory import keep_freed_memory
+from brain_assets.device import keep_freed_memory, repeatable
 from brain_assets.portfolio import arithmetic, dataset
 from brain_assets.portfolio.actor_critic import ActorCriticConfig
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints

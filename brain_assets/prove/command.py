@@ -2,9 +2,8 @@
 
 import datetime
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -14,11 +13,11 @@ from brain_assets.errors import SettingsError
 from brain_assets.graph.build import open_project
 from brain_assets.graph.options import read_options
 from brain_assets.graph.years import Years
-from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, LookaheadResult, prove_no_lookahead
+from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, prove_no_lookahead
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.prove.runs import GraphRuns, quick_options
 from brain_assets.prove.skill import prove_skill
-from brain_assets.settings import Settings, read_settings
+from brain_assets.settings import read_settings
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -31,8 +30,7 @@ from brain_assets.terminal import (
 
 prove = typer.Typer(help="Put the product, and your own changes of it, to the test.", no_args_is_help=True)
 
-N_YEARS = 3
-"""Partitions that are run if nothing else is said: one to learn from, one to forecast, one to trade."""
+N_YEARS = 3  # partitions that are run if nothing else is said: one to learn from, one to forecast, one to trade
 
 
 @prove.command("no-lookahead")
@@ -65,13 +63,16 @@ def no_lookahead(
     """
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise SettingsError(f"--keep: expected a folder that is empty or not there yet, got {keep}; choose another.")
-    dates, results = [_read_date(text) for text in after or []], list[LookaheadResult]()
+    dates, verdicts = [_read_date(text) for text in after or []], set()
     project = open_project(read_settings(market=market))
     chosen = parse_years(years, project.years)[: None if years else N_YEARS]
     settings = project.settings.model_copy(update={"last_year": chosen[-1]})
     families = settings.families
     options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
-    console.print(_opening(settings, {} if config else options))
+    console.print(
+        f"market {settings.market}, {settings.first_year} to {settings.last_year}, partitions from "
+        f"{settings.first_partition_year}; models are trained {'as --config says' if config else 'for a moment'}"
+    )
     with tempfile.TemporaryDirectory(prefix="brain-assets-prove-") as temporary, progress_shown() as live:
 
         def say(line: str) -> None:
@@ -82,11 +83,9 @@ def no_lookahead(
         source = RecordedMarket(project.market, *runs.span)
         folder = keep.resolve() if keep else Path(temporary)
         for found in prove_no_lookahead(source, runs, folder, dates, seed):
-            results.append(found)
+            verdicts.add(found.result)
             color = {PASSED: "green", VOID: "yellow"}.get(found.result, "red")
             console.print(f"[{color}]{escape(found.message)}[/]")
-    _print_compared(results)
-    verdicts = {found.result for found in results}
     raise typer.Exit(1 if verdicts & {LEAK, GUARDED} else 2 if VOID in verdicts else 0)
 
 
@@ -95,37 +94,6 @@ def _read_date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError as error:
         raise SettingsError(f"--after: expected a day as 2020-12-31, got {text}; correct it.") from error
-
-
-def _opening(settings: Settings, quick: Mapping[str, Mapping[str, Any]]) -> str:
-    trained = "; ".join(f"{asset}: {', '.join(f'{k} {v}' for k, v in each.items())}" for asset, each in quick.items())
-    how = f"for a moment ({trained})" if quick else "as --config says"
-    return escape(
-        f"market {settings.market}, {settings.first_year} to {settings.last_year}, partitions from "
-        f"{settings.first_partition_year}; models are trained {how}"
-    )
-
-
-def _print_compared(results: Sequence[LookaheadResult]) -> None:
-    """Print how much of each asset was compared, and that what came after the date is another."""
-    compared = [result.comparison for result in results if result.comparison]
-    if not compared:
-        return
-    heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter")]
-    table = new_table(
-        "made",
-        *heads,
-        title="What was compared",
-        caption="Values, files and keys. What was known by the date must be the same; after it, something must differ.",
-    )
-    for asset in compared[0].upstream:
-        cells = []
-        for each in compared:
-            known = sum(count for (name, _), count in each.compared.items() if name == asset)
-            unlike = sum(found.n_values for found in each.differences if found.asset == asset)
-            cells += [f"{known:,}", f"[red]{unlike:,}[/]" if unlike else "0", f"{each.later_changed[asset]:,}"]
-        table.add_row(asset, *cells)
-    console.print(table)
 
 
 @prove.command()

@@ -1,7 +1,6 @@
 """Runs of the graph for proofs: real Dagster runs on an instance of their own, in folders that nobody else uses."""
 
 import datetime
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.errors import LookAheadError, ProofError
+from brain_assets.errors import BrainAssetsError, LookAheadError
 from brain_assets.graph.checks import findings_of
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
@@ -18,7 +17,7 @@ from brain_assets.graph.tasks import QUIET
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.schema import RAW
-from brain_assets.prove.comparison import Run
+from brain_assets.prove.no_lookahead import Run
 from brain_assets.registry import Families
 from brain_assets.store.tables import TableStore
 
@@ -32,13 +31,10 @@ class GraphRuns:
 
     yearly: Sequence[dg.AssetsDefinition]
     """The assets, each after what it depends on; without any policy the backtest is left out."""
-    years: Years
-    """All that exist are run."""
+    years: Years  # all that exist are run
     families: Families
-    options: Mapping[str, Mapping[str, Any]]
-    """Asset -> its run configuration."""
-    say: Callable[[str], None] = lambda _: None
-    """Called with a line on each run."""
+    options: Mapping[str, Mapping[str, Any]]  # asset -> its run configuration
+    say: Callable[[str], None] = lambda _: None  # called with a line on each run
 
     @property
     def span(self) -> tuple[datetime.date, datetime.date]:
@@ -47,12 +43,11 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        tables = _EveryYear(TableStore(folder, {"market": market.name}), self)
-        resources = dict(build_resources(market, tables.store, folder / "models", families=self.families))
-        resources["table_io"] = tables
-        job = dg.Definitions(
-            self.yearly, resources=resources, executor=dg.in_process_executor
-        ).resolve_implicit_global_asset_job_def()
+        store = TableStore(folder, {"market": market.name})
+        tables = _EveryYear(store, self.years.existing(), [each.asset for each in self.families.forecasters.values()])
+        resources = {**build_resources(market, store, folder / "models", families=self.families), "table_io": tables}
+        defined = dg.Definitions(self.yearly, resources=resources, executor=dg.in_process_executor)
+        job = defined.resolve_implicit_global_asset_job_def()
         upstream = {
             asset.key.to_user_string(): tuple(key.to_user_string() for key in asset.dependency_keys)
             for asset in self.yearly
@@ -84,7 +79,7 @@ class GraphRuns:
         except dg.DagsterError as error:
             for name, found in findings_of(instance, job.asset_layer.asset_graph, year).items():
                 if checks := [each.check_name for each in found if each.blocking]:
-                    kind = LookAheadError if GUARDS.intersection(checks) else ProofError
+                    kind = LookAheadError if GUARDS.intersection(checks) else BrainAssetsError
                     text = f"{name}[{year}]: expected its checks to pass, got {', '.join(checks)} failed"
                     raise kind(text) from error
             raise
@@ -95,10 +90,9 @@ class GraphRuns:
 class _EveryYear(TableIOManager):
     """Hands the tables of all years to forecasters, which must cut them at their cut-off: a forgotten cut shows."""
 
-    def __init__(self, store: TableStore, runs: GraphRuns) -> None:
+    def __init__(self, store: TableStore, years: Sequence[int], forecasters: Sequence[str]) -> None:
         super().__init__(store, store.data_dir)
-        self._years = runs.years.existing()
-        self._forecasters = {family.asset for family in runs.families.forecasters.values()}
+        self._years, self._forecasters = years, forecasters
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read all years, or those that the mapping asks for."""
@@ -109,15 +103,11 @@ class _EveryYear(TableIOManager):
 
 def _shown(materialization: dg.AssetMaterialization, folder: Path) -> dict[str, str]:
     """Give what a materialization shows, and its data version, as texts in which the folder has no name."""
-    values = {
-        name: str(value.records) if isinstance(value, dg.TableMetadataValue) else value.value
-        for name, value in materialization.metadata.items()
-    }
-    values["data version"] = (materialization.tags or {}).get("dagster/data_version", "")
-    texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
+    texts = {name: repr(value) for name, value in materialization.metadata.items()}
+    texts["data version"] = (materialization.tags or {}).get("dagster/data_version", "")
     return {name: text.replace(str(folder), "<folder>") for name, text in texts.items()}
 
 
 def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
     """Give by asset the options to train for a moment with: a leak does not depend on how long a model learns."""
-    return {family.asset: family.quick for family in families.by_name.values() if family.quick}
+    return {family.asset: family.quick for family in families.by_name.values()}

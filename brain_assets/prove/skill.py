@@ -16,7 +16,6 @@ blur alone. News and filings are shown too.
 import datetime
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,17 +43,13 @@ FORECAST_SKILL = 0.85
 FORECAST_SPREAD = 0.005
 """Of the forecasts that policies see: rank correlation with the expectation, and standard deviation in a week."""
 
-INTERVAL = 1.96
-"""Standard errors on each side of a mean: a 95 % interval of a normal one."""
+INTERVAL = 1.96  # standard errors on each side of a mean: a 95 % interval of a normal one
 
-
-History = tuple[int, int, int]
 FULL, QUICK = (1990, 2014, 2020), (2003, 2012, 2019)
-"""The first year, the last that is learned from, and the last that is measured."""
+"""Histories: the first year, the last that is learned from, and the last that is measured."""
 
 
-@dataclass(frozen=True)
-class SkillTest:
+class SkillTest(NamedTuple):
     """What is asked of one family: of its power where there is a signal, of false positives where there is none.
 
     A forecaster: its share of the best possible is at least `bound`; without a signal, the 95 % interval of its mean
@@ -63,18 +58,15 @@ class SkillTest:
     """
 
     family: str
-    channel: str
-    """Where the signal is injected."""
-    signal: float
-    """Its strength, the best possible weekly rank correlation; 0: there is none."""
-    n_seeds: int
-    """Seeds 0, 1, ... of the market, and of the model's own random numbers."""
+    channel: str  # where the signal is injected
+    signal: float  # its strength, the best possible weekly rank correlation; 0: there is none
+    n_seeds: int  # seeds 0, 1, ... of the market, and of the model's own random numbers
     bound: float
 
     @property
-    def role(self) -> str:
-        """``forecaster`` or ``policy``."""
-        return str(registry.get(self.family).role)
+    def is_of_policy(self) -> bool:
+        """Whether the family is a policy."""
+        return str(registry.get(self.family).role) == "policy"
 
     @property
     def name(self) -> str:
@@ -85,14 +77,14 @@ class SkillTest:
     def message(self) -> str:
         """The test as one sentence."""
         where = f"{self.signal:g} injected in {self.channel}" if self.signal else "no signal"
-        bound, seeds = f"{self.bound:g} of {self.n_seeds} seeds", f"mean over {self.n_seeds} seeds"
-        asked = {
-            ("forecaster", True): f"at least {self.bound:.0%} of the best possible, {seeds}",
-            ("forecaster", False): f"the 95 % interval covers zero in at least {bound}",
-            ("policy", True): f"beats equal weight after costs in at least {bound}",
-            ("policy", False): f"beats equal weight after costs in no more than {bound}",
-        }
-        return f"{self.family}, {where}: {asked[self.role, self.signal > 0]}"
+        seeds = f"{self.bound:g} of {self.n_seeds} seeds"
+        if self.is_of_policy:
+            asked = f"beats equal weight after costs in {'at least' if self.signal else 'no more than'} {seeds}"
+        elif self.signal:
+            asked = f"at least {self.bound:.0%} of the best possible, mean over {self.n_seeds} seeds"
+        else:
+            asked = f"the 95 % interval covers zero in at least {seeds}"
+        return f"{self.family}, {where}: {asked}"
 
 
 TESTS = (
@@ -117,58 +109,33 @@ TESTS = (
 )
 """What is to hold of the families that were measured, on `FULL` histories; of any other, see `skill_tests`."""
 
-QUICK_TESTS = (
-    SkillTest("lstm", "reversal", 0.15, 1, 0.60),
-    SkillTest("patchtst", "news", 0.15, 1, 0.60),
-    *(SkillTest(family, "reversal", 0.15, 1, 0.60) for family in ("ridge", "boosting")),
-    *(SkillTest(family, "reversal", 0.3, 1, 1) for family in ("ppo", "sac", "direct")),
-)
-"""What holds on one `QUICK` history: ten years teach less, and one seed is uncertain by a tenth."""
 
-
-def skill_tests(family: Any, quick: bool = False) -> tuple[SkillTest, ...]:
-    """Give what is to hold of a registered family.
+def skill_tests(family: Any, quick: bool = False) -> list[SkillTest]:
+    """Give what is to hold of a registered family; `quick`: on one `QUICK` history, or on few.
 
     Of a forecaster that nobody has measured: it finds half of a strong signal in what it sees (prices: a reversal,
     which is what past returns tell of the next; else news), and nothing where there is nothing. Of such a policy: it
     does not beat equal weight where there is nothing; that it does otherwise is its author's claim.
     """
-    name = family.name
-    if measured := tuple(test for test in (QUICK_TESTS if quick else TESTS) if test.family == name):
-        return measured
-    if family.role == "policy":
-        return (SkillTest(name, "reversal", 0.0, *((5, 1) if quick else (20, 2))),)
+    name, is_policy = family.name, family.role == "policy"
+    if measured := [test for test in TESTS if test.family == name]:
+        # ten years teach less, and one seed is uncertain by a tenth
+        return [measured[0]._replace(n_seeds=1, bound=1 if is_policy else 0.6)] if quick else measured
+    if is_policy:
+        return [SkillTest(name, "reversal", 0.0, *((5, 1) if quick else (20, 2)))]
     channel = "reversal" if "close_return" in family.channels else "news"
     power = SkillTest(name, channel, 0.15, *((1, 0.4) if quick else (5, 0.5)))
     absent = SkillTest(name, channel, 0.0, *((3, 2) if quick else (20, 18)))
-    return (power, absent) if {"close_return", "news_sentiment"} & set(family.channels) else (absent,)
-
-
-class SeedResult(NamedTuple):
-    """What one seed gave: a mean over the weeks, its standard error, and the best mean that was possible.
-
-    Of the rank correlation (forecasters), or of the advantage over equal weight in log return (policies). The best is
-    that of the true expectation on the same weeks; NaN without a signal and of policies.
-    """
-
-    value: float
-    error: float
-    best: float
+    return [power, absent] if {"close_return", "news_sentiment"} & set(family.channels) else [absent]
 
 
 class SkillResult(NamedTuple):
     """A test, and what came of it."""
 
     test: SkillTest
-    value: float
-    """What is held against the test's bound: a share, or a number of seeds."""
+    got: str  # what is held against the test's bound: a share, or a number of seeds
     passed: bool
-    seconds: float
-
-    @property
-    def got(self) -> str:
-        """What is held against the test's bound, as text."""
-        return f"{self.value:.0%}" if self.test.role == "forecaster" and self.test.signal else f"{self.value:g}"
+    seconds: float = 0.0
 
 
 def prove_skill(
@@ -185,35 +152,46 @@ def prove_skill(
     return [prove(test, QUICK if quick else FULL, on_progress) for test in tests]
 
 
-def prove(test: SkillTest, history: History = FULL, on_progress: Callable[[str], None] = report) -> SkillResult:
+def prove(
+    test: SkillTest, history: tuple[int, int, int] = FULL, on_progress: Callable[[str], None] = report
+) -> SkillResult:
     """Run one test, seed by seed."""
-    started = time.perf_counter()
-    seeds = []
+    started, measured = time.perf_counter(), []
     for seed in range(test.n_seeds):
-        seeds.append(result := measure(test, history, seed))
-        of_best = f" of {result.best:.4f} possible" if np.isfinite(result.best) else ""
+        measured.append(measure(test, history, seed))
+        value, error, best = measured[-1]
+        of_best = f" of {best:.4f} possible" if np.isfinite(best) else ""
         on_progress(
-            f"{test.name}: seed {seed + 1} of {test.n_seeds}: {result.value:+.4f} (standard error {result.error:.4f})"
-            f"{of_best}, {time.perf_counter() - started:.0f} s so far"
+            f"{test.name}: seed {seed + 1} of {test.n_seeds}: {value:+.4f} (standard error {error:.4f}){of_best}, "
+            f"{time.perf_counter() - started:.0f} s so far"
         )
-    found = judge(test, seeds, time.perf_counter() - started)
+    found = judge(test, measured)._replace(seconds=time.perf_counter() - started)
     verdict = "holds" if found.passed else "FAILS"
     on_progress(f"{test.message}: got {found.got}, {verdict} ({found.seconds:.0f} s)")
     return found
 
 
-def judge(test: SkillTest, seeds: Sequence[SeedResult], seconds: float = 0.0) -> SkillResult:
-    """Hold what the seeds gave against a test's bound."""
-    values, errors, best = np.array(seeds).T
-    if test.role == "policy":
-        value = float((values > INTERVAL * errors).sum())
-        return SkillResult(test, value, value >= test.bound if test.signal else value <= test.bound, seconds)
-    value = float(values.mean() / best.mean() if test.signal else (np.abs(values) <= INTERVAL * errors).sum())
-    return SkillResult(test, value, value >= test.bound, seconds)
+def judge(test: SkillTest, measured: Sequence[tuple[float, float, float]]) -> SkillResult:
+    """Hold what `measure` gave of each seed against a test's bound."""
+    values, errors, best = np.array(measured).T
+    if test.signal and not test.is_of_policy:
+        share = float(values.mean() / best.mean())
+        return SkillResult(test, f"{share:.0%}", share >= test.bound)
+    if test.is_of_policy:
+        count = int((values > INTERVAL * errors).sum())
+    else:
+        count = int((np.abs(values) <= INTERVAL * errors).sum())
+    is_least = test.signal > 0 or not test.is_of_policy
+    return SkillResult(test, f"{count}", count >= test.bound if is_least else count <= test.bound)
 
 
-def measure(test: SkillTest, history: History, seed: int) -> SeedResult:
-    """Train the family on a market with the signal up to the cut-off, and measure it on the years after it."""
+def measure(test: SkillTest, history: tuple[int, int, int], seed: int) -> tuple[float, float, float]:
+    """Train the family on a market with the signal up to the cut-off, and measure it on the years after it.
+
+    Gives a mean over the weeks, its standard error, and the best mean that was possible: of the rank correlation
+    (forecasters), or of the advantage over equal weight in log return (policies). The best is that of the true
+    expectation on the same weeks; NaN without a signal and of policies.
+    """
     first_year, cutoff_year, last_year = history
     settings = read_settings(market="simulator", symbols=())
     simulator: KnownMarket = resolve(settings.brought.markets["simulator"])(settings)
@@ -226,14 +204,13 @@ def measure(test: SkillTest, history: History, seed: int) -> SeedResult:
     cutoff_date, note = cutoff_of_year(cutoff_year), MarketNote.of(market)
     config_class = registry.get(test.family).Config
     config = config_class(**({"seed": seed} if "seed" in config_class.model_fields else {}))
-    if test.role == "policy":
+    if test.is_of_policy:
         weeks = market_weeks(bars, blurred(expected, seed))
-        return SeedResult(*_mean(_advantage(test.family, weeks, bars.weeks, cutoff_date, config, note)), float("nan"))
+        return *_mean(_advantage(test.family, weeks, bars.weeks, cutoff_date, config, note)), float("nan")
     after = bars.weeks.start > np.datetime64(cutoff_date, "D")
     snapshot, bars = train_snapshot(test.family, panel, cutoff_date, config, note), bars.select(after)
-    found = _mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
     best = _mean(weekly_rank_correlation(expected[after], bars.realized))[0] if test.signal else float("nan")
-    return SeedResult(*found, best)
+    return *_mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized)), best
 
 
 def _advantage(

@@ -1,5 +1,6 @@
 import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,32 +65,28 @@ def test_what_is_too_good_to_be_true_is_refused_with_the_reason() -> None:
 
 
 def test_luck_with_few_symbols_is_not_too_good() -> None:
-    """Of 60 years of 3 symbols without any skill, none is refused, whatever mean luck gives them."""
+    """Of 30 years of 3 symbols without any skill, none is refused, whatever mean luck gives them."""
     means = []
-    for seed in range(1, 61):
-        random = np.random.default_rng(seed)
+    for seed in range(1, 31):  # that of the realized returns is 0
         forecasts = table(n_symbols=3)
-        forecasts["lstm"] = random.normal(size=len(forecasts))
-        assert failing(forecasts) == {}
-        words = forecast_verdicts(forecasts)["not_too_good"].words
-        means.append(float(words.split("lstm ")[1].split(" ")[0]))
-    assert max(means) > 0.15  # 1.5 standard errors of one year
+        forecasts["lstm"] = np.random.default_rng(seed).normal(size=len(forecasts))
+        found = forecast_verdicts(forecasts)["not_too_good"]
+        assert found.passed
+        means.append(float(found.words.split("lstm ")[1].split(" ")[0]))
+    assert max(means) > 0.1  # more than a standard error of one year
 
 
-def test_a_snapshot_that_learned_past_its_cutoff_is_refused() -> None:
-    def verdicts(last_training: str, loss: float = 0.9) -> dict[str, bool]:
-        snapshot = SimpleNamespace(
-            cutoff_date=datetime.date(2020, 12, 31),
-            metadata={
-                "data": {"last_training_target": last_training},
-                "training": {"validation_loss": loss, "zero_validation_loss": 1.0},
-            },
-        )
-        return {name: found.passed for name, found in snapshot_verdicts(snapshot).items()}  # type: ignore[arg-type]
-
-    good = {"targets_before_cutoff": True, "validation_loss_finite": True, "beats_zero": True}
-    assert verdicts("2020-12-31") == good
-    assert verdicts("2021-01-08") == {**good, "targets_before_cutoff": False}
-    assert verdicts("2020-12-31", 1.1) == {**good, "beats_zero": False}
-    nan = verdicts("2020-12-31", float("nan"))
-    assert nan == {**good, "validation_loss_finite": False, "beats_zero": False}
+@pytest.mark.parametrize(
+    ("last_training", "loss", "failing"),
+    [
+        ("2020-12-31", 0.9, []),
+        ("2021-01-08", 0.9, ["targets_before_cutoff"]),
+        ("2020-12-31", 1.1, ["beats_zero"]),
+        ("2020-12-31", np.nan, ["validation_loss_finite", "beats_zero"]),
+    ],
+)
+def test_a_snapshot_that_learned_past_its_cutoff_is_refused(last_training: str, loss: float, failing: list) -> None:
+    training = {"validation_loss": loss, "zero_validation_loss": 1.0}
+    metadata = {"data": {"last_training_target": last_training}, "training": training}
+    snapshot: Any = SimpleNamespace(cutoff_date=datetime.date(2020, 12, 31), metadata=metadata)
+    assert [name for name, found in snapshot_verdicts(snapshot).items() if not found.passed] == failing

@@ -37,24 +37,19 @@ def test_features_are_log_returns_of_each_channel_and_volume_may_be_zero() -> No
     np.testing.assert_allclose(features[0, 2, 3:], [np.log(6 / 12), -np.log(100)], rtol=1e-6)
 
 
-def test_window_ends_at_the_close_before_its_week() -> None:
+def test_windows_end_at_the_close_before_their_week_and_skip_symbols_whose_history_has_a_hole() -> None:
     # sessions 0-4 are the week of 7 January, 5-9 that of the 14th, 10-13 that of the 21st (Monday is a holiday)
-    panel = make_panel(19)
+    panel = make_panel(19, n_assets=2)
     weeks = complete_weeks(panel.sessions)
     assert weeks.first.tolist() == [5, 10, 14]
     index = window_index(known_returns(panel), weeks, window=6)
     # the first return is that of session 1, so six of them end at session 6 at the earliest: not before week 0
-    assert index.week.tolist() == [1, 2]
-    assert (index.start + 6).tolist() == [10, 14]
-
-
-def test_windows_skip_symbols_whose_history_has_a_hole() -> None:
-    panel = make_panel(19, n_assets=2)
+    assert index.week.tolist() == [1, 1, 2, 2]
+    assert (index.start + 6).tolist() == [10, 10, 14, 14]
     panel.values[1, 9] = np.nan  # Friday before the second week: its returns 9 and 10 are unknown
-    index = window_index(known_returns(panel), complete_weeks(panel.sessions), window=4)
-    pairs = list(zip(index.week.tolist(), index.asset.tolist(), strict=True))
+    index = window_index(known_returns(panel), weeks, window=4)
     # week 0 needs returns 1-4, week 1 needs 6-9, week 2 needs 10-13
-    assert pairs == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    assert list(zip(index.week, index.asset, strict=True)) == [(0, 0), (0, 1), (1, 0), (2, 0)]
 
 
 def test_the_scaler_is_fitted_on_training_rows_only_and_unknown_features_become_zero() -> None:
@@ -80,22 +75,10 @@ def test_targets_are_of_each_week_by_itself_and_ignore_unknown_symbols(kind: Tar
     np.testing.assert_allclose(training_target(realized, kind), [expected, [np.nan] * 4], atol=1e-12)
 
 
-@pytest.mark.parametrize("year", [2019, 2020])
-def test_split_is_by_date_and_no_training_target_reaches_into_validation(panel: PricePanel, year: int) -> None:
+def test_split_is_by_date_and_a_week_that_straddles_new_year_is_in_neither_part(panel: PricePanel) -> None:
     weeks = complete_weeks(panel.sessions)
-    cutoff = datetime.date(year, 12, 31)
-    split = split_weeks(weeks, cutoff)
-    assert weeks.end[split.train].max() < weeks.start[split.validation].min()
-    assert weeks.end[split.validation].max() <= np.datetime64(cutoff)
-    assert set(weeks.year[split.validation].tolist()) == {year}
-    assert len(set(split.train) & set(split.validation)) == 0
-
-
-def test_week_that_straddles_new_year_is_in_neither_part(panel: PricePanel) -> None:
-    weeks = complete_weeks(panel.sessions)
-    straddling = int(np.flatnonzero(weeks.start == np.datetime64("2019-12-30"))[0])
-    split = split_weeks(weeks, datetime.date(2019, 12, 31))
-    assert straddling not in split.validation
-    assert straddling not in split.train
-    # it ends on 2020-01-03, so it is the first validation week of 2020's model
-    assert split_weeks(weeks, datetime.date(2020, 12, 31)).validation[0] == straddling
+    for year, first, last in ((2019, "2018-12-31", "2019-12-23"), (2020, "2019-12-30", "2020-12-28")):
+        split = split_weeks(weeks, datetime.date(year, 12, 31))
+        assert [str(weeks.start[split.validation[at]]) for at in (0, -1)] == [first, last]
+        assert weeks.end[split.train].max() < weeks.start[split.validation].min()  # and no target reaches over
+        assert set(weeks.year[split.validation].tolist()) == {year}

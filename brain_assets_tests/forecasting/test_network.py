@@ -45,25 +45,19 @@ def test_windows_and_their_batches_are_gathered_from_the_right_symbol_and_sessio
     np.testing.assert_array_equal(gathered.numpy(), windows.values[[1, 0]].swapaxes(0, 1))
 
 
-def test_training_finds_a_line_and_reports_each_epoch() -> None:
-    train, validation = windows_of(400, seed=0, slope=2), windows_of(100, seed=1, slope=2)
-    slope, curve = fit(train, validation, learning_rate=0.05, batch_size=50, epochs=40)
-    assert slope == pytest.approx(2, abs=0.01)
-    assert [losses.epoch for losses in curve] == list(range(1, 41))
-    assert min(losses.validation for losses in curve) < 1e-3
-
-
 def test_validation_windows_are_measured_and_move_nothing() -> None:
     train, validation = windows_of(400, seed=0, slope=2), windows_of(100, seed=1, slope=1)
-    options = {"learning_rate": 0.02, "batch_size": 100, "epochs": 20}
+    options = {"learning_rate": 0.05, "batch_size": 50, "epochs": 40}
     slope, curve = fit(train, validation, **options)
+    assert slope == pytest.approx(2, abs=0.01)
+    assert [losses.epoch for losses in curve] == list(range(1, 41))
     alone, unmeasured = fit(train, windows_of(0, seed=1), **options)
     assert alone == slope  # to the bit, though nothing stops at the epoch that suits the validation windows best
     predicted = LastValue().predict({"slope": np.array([slope], np.float32)}, validation, NetworkConfig())
     assert float(np.mean((predicted - validation.target) ** 2)) == curve[-1].validation
     assert [losses.train for losses in unmeasured] == [losses.train for losses in curve]
     assert np.isnan([losses.validation for losses in unmeasured]).all()
-    assert unmeasured[-1].words(20) == f"epoch 20 of 20, loss {curve[-1].train:.4f}, all weeks"
+    assert unmeasured[-1].words(40) == f"epoch 40 of 40, loss {curve[-1].train:.4f}, all weeks"
 
 
 def test_training_that_diverges_says_so() -> None:

@@ -32,9 +32,13 @@ SECOND_CPU = "cpu:0"
 families = pytest.mark.parametrize("family", TINY)
 
 
+def train(panel: PricePanel, family: str = "lstm", date: datetime.date = CUTOFF, **options: Any) -> ModelSnapshot:
+    return train_snapshot(family, panel, date, TINY[family].replace(**options), MADE_UP)
+
+
 @pytest.fixture(scope="module")
 def lstm(panel: PricePanel) -> ModelSnapshot:
-    return train_snapshot("lstm", panel, CUTOFF, TINY["lstm"], MADE_UP)
+    return train(panel)
 
 
 def same_bytes(first: ModelSnapshot, second: ModelSnapshot) -> bool:
@@ -56,17 +60,16 @@ def changed_after(panel: PricePanel, date: datetime.date, seed: int = 0) -> Pric
 def test_everything_after_the_cutoff_may_change_and_the_snapshot_stays_bit_identical(
     panel: PricePanel, family: str
 ) -> None:
-    snapshot = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP)
-    changed = changed_after(panel, CUTOFF)
+    snapshot, changed = train(panel, family), changed_after(panel, CUTOFF)
     changed.values[0, panel.sessions > np.datetime64(CUTOFF)] = np.nan
-    assert same_bytes(snapshot, train_snapshot(family, changed, CUTOFF, TINY[family], MADE_UP))
+    assert same_bytes(snapshot, train(changed, family))
     last = np.flatnonzero(panel.sessions <= np.datetime64(CUTOFF))[-1]  # up to there it matters
     assert changed.signals is not None
     if family == "lstm":
         changed.values[1, last, CLOSE] *= 1.01
     else:
         changed.signals[:, last - 29, NEWS] += 0.5
-    assert not same_bytes(snapshot, train_snapshot(family, changed, CUTOFF, TINY[family], MADE_UP))
+    assert not same_bytes(snapshot, train(changed, family))
 
 
 SECOND_PROCESS = """
@@ -104,17 +107,7 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
 def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, lstm: ModelSnapshot) -> None:
     values = np.concatenate([panel.values, panel.values[:1]])
     values[-1, panel.sessions <= np.datetime64(CUTOFF)] = np.nan
-    more = PricePanel(panel.sessions, (*panel.symbols, "NEW"), values)
-    assert same_bytes(lstm, train_snapshot("lstm", more, CUTOFF, TINY["lstm"], MADE_UP))
-
-
-def test_the_scaler_has_seen_every_session_that_a_training_window_reaches(
-    panel: PricePanel, lstm: ModelSnapshot
-) -> None:
-    weeks = WeeklyPanel.from_panel(panel).weeks
-    last = np.flatnonzero(weeks.end <= np.datetime64(lstm.metadata["data"]["last_training_target"]))[-1]
-    sessions = int(weeks.first[last]) - 1  # up to the close before the last week; the first session has no return
-    assert int(lstm.arrays["scaler.n_samples_seen"]) == sessions * len(panel.symbols)
+    assert same_bytes(lstm, train(PricePanel(panel.sessions, (*panel.symbols, "NEW"), values)))
 
 
 def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figures_are_of(
@@ -128,17 +121,10 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
         return arrays
 
     monkeypatch.setattr(forecaster, "fit", noted)
-    first, second, fewer = (
-        train_snapshot("lstm", each, date, TINY["lstm"], MADE_UP)
-        for each, date in (
-            (panel, CUTOFF),
-            (changed_after(panel, datetime.date(2018, 12, 28)), CUTOFF),
-            (panel, datetime.date(2018, 12, 31)),
-        )
-    )
-    n_symbols = len(panel.symbols)
+    first, second = train(panel), train(changed_after(panel, datetime.date(2018, 12, 28)))
+    fewer = train(panel, date=datetime.date(2018, 12, 31))
     (learned, held, _), (every, none, _) = calls[:2]
-    assert (held, none) == (52 * n_symbols, 0)
+    assert (held, none) == (52 * len(panel.symbols), 0)
     assert every == learned + held == first.metadata["data"]["n_training_windows"]
     for name in first.weights:
         np.testing.assert_array_equal(calls[0][2][name], calls[2][2][name], name)  # it never saw the last year
@@ -156,71 +142,59 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
     assert validate("lstm", panel, CUTOFF, TINY["lstm"]) == figures[0]
 
 
-def test_losses_are_in_units_of_the_training_targets(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
-    config = tiny_lstm.replace(epochs=1, target="raw")
-    training = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).metadata["training"]
+@pytest.mark.parametrize("target", ["raw", "ranked"])
+def test_losses_are_in_units_of_the_training_targets_and_forecasts_are_weekly_returns(
+    panel: PricePanel, target: str
+) -> None:
+    snapshot = train(panel, target=target, epochs=3)
+    bars = WeeklyPanel.from_panel(panel)
+    forecasts = snapshot.forecast(panel, bars.weeks.select(bars.weeks.year == 2021))
+    assert np.isfinite(forecasts).all()
+    assert 0 < forecasts.std() < np.nanstd(bars.realized)  # what explains little is smaller than what it forecasts
     bars = WeeklyPanel.from_panel(panel.until(CUTOFF))
     last = bars.weeks.year == CUTOFF.year
     learned = (bars.weeks.start >= np.datetime64("2016-02-08")) & ~last  # 20 daily returns are known by then
     for key, weeks in (("zero_train_loss", learned), ("zero_validation_loss", last)):
-        expected = np.mean((bars.realized[weeks] / bars.realized[learned].std()) ** 2)
-        assert training[key] == pytest.approx(expected), key
+        expected = np.mean((bars.realized[weeks] / bars.realized[learned].std()) ** 2) if target == "raw" else 1.0
+        assert snapshot.metadata["training"][key] == pytest.approx(expected), key
 
 
-def test_metadata_names_the_data_window(panel: PricePanel, lstm: ModelSnapshot) -> None:
-    data = lstm.metadata["data"]
-    assert data["first_session"] == "2016-01-04"
-    assert data["last_session"] == "2019-12-31"
-    assert data["last_training_target"] == "2019-12-27"
-    assert data["first_validation_week"] == "2018-12-31"  # ends on 4 January 2019
-    assert data["last_validation_target"] == "2019-12-27"
-    assert data["symbols"] == list(panel.symbols)
+def test_metadata_and_card_name_the_data_window_and_compare_with_momentum(
+    panel: PricePanel, lstm: ModelSnapshot
+) -> None:
+    data, bars = lstm.metadata["data"], WeeklyPanel.from_panel(panel)
     # 2016 has 52 weeks from 11 January on (the first has no close before it); a window of 20 returns before a week
     # needs 21 sessions: 18, 25 January and 1 February 2016 fall out
-    n_weeks = data["n_training_windows"] / len(panel.symbols)
-    weeks = WeeklyPanel.from_panel(panel).weeks
-    usable = (weeks.first >= 21) & (weeks.end <= np.datetime64("2019-12-27"))
-    assert n_weeks == usable.sum()
-    assert data["n_validation_windows"] == 52 * len(panel.symbols)
-
-
-def test_metadata_compares_the_validation_year_with_momentum(
-    panel: PricePanel, tiny_lstm: LstmConfig, lstm: ModelSnapshot
-) -> None:
-    bars = WeeklyPanel.from_panel(panel)
+    usable = (bars.weeks.first >= 21) & (bars.weeks.end <= np.datetime64("2019-12-27"))
+    assert data == {
+        "first_session": "2016-01-04",
+        "last_session": "2019-12-31",
+        "last_training_target": "2019-12-27",
+        "first_validation_week": "2018-12-31",  # ends on 4 January 2019
+        "last_validation_target": "2019-12-27",
+        "symbols": list(panel.symbols),
+        "n_training_windows": usable.sum() * len(panel.symbols),
+        "n_validation_windows": 52 * len(panel.symbols),
+    }
+    # the scaler has seen all up to the close before the last week; the first session has no return
+    last = int(bars.weeks.first[np.flatnonzero(usable)[-1]]) - 1
+    assert int(lstm.arrays["scaler.n_samples_seen"]) == last * len(panel.symbols)
     year = bars.select(bars.weeks.year == 2019)
-    before = train_snapshot("lstm", panel, datetime.date(2018, 12, 30), tiny_lstm, MADE_UP)  # it has not seen the year
-    forecasts = before.forecast(panel, year.weeks)
-    training = lstm.metadata["training"]
+    before = train(panel, date=datetime.date(2018, 12, 30))  # it has not seen the year
+    forecasts, training = before.forecast(panel, year.weeks), lstm.metadata["training"]
     assert training["validation_rank_correlation"] == pytest.approx(mean_rank_correlation(forecasts, year.realized))
     assert training["validation_momentum_rank_correlation"] == mean_rank_correlation(year.momentum, year.realized)
     assert f"| {training['validation_rank_correlation']:.4f} |" in lstm.card
-    assert lstm.metadata["market"] == "simulator"
     assert "- market: simulator" in lstm.card
 
 
-def test_ranks_of_one_symbol_are_refused(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+def test_what_nothing_can_be_learned_from_is_one_sentence(panel: PricePanel) -> None:
     one = PricePanel(panel.sessions, panel.symbols[:1], panel.values[:1])
     with pytest.raises(TrainingError, match="target ranked: expected training weeks with two symbols or more, got no"):
-        train_snapshot("lstm", one, CUTOFF, tiny_lstm, MADE_UP)
-    raw = tiny_lstm.replace(target="raw")
-    assert train_snapshot("lstm", one, CUTOFF, raw, MADE_UP).metadata["forecast_scale"] > 0
-
-
-def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:
+        train(one)
+    assert train(one, target="raw").metadata["forecast_scale"] > 0
     with pytest.raises(TrainingError, match=r"expected windows of 900 sessions .* got 0 and \d+; give the market more"):
-        train_snapshot("lstm", panel, CUTOFF, LstmConfig(window=900), MADE_UP)
-
-
-@pytest.mark.parametrize("target", ["raw", "ranked"])
-def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: LstmConfig, target: str) -> None:
-    config = tiny_lstm.replace(target=target, epochs=3)
-    bars = WeeklyPanel.from_panel(panel)
-    weeks = bars.weeks.select(bars.weeks.year == 2021)
-    forecasts = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).forecast(panel, weeks)
-    spread = np.nanstd(bars.realized)
-    assert 0 < np.nanstd(forecasts) < spread  # a forecast that explains little is smaller than what it forecasts
-    assert np.isfinite(forecasts).all()
+        train(panel, window=900)
 
 
 OTHER = (
@@ -237,8 +211,7 @@ def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> No
     short = PricePanel(panel.sessions, panel.symbols[:2], panel.values[:2], panel.signals[:2])
 
     def curve(**options: object) -> list[dict[str, float]]:
-        config = TINY[family].replace(**options)
-        snapshot = train_snapshot(family, short, datetime.date(2017, 12, 31), config, MADE_UP)
+        snapshot = train(short, family, datetime.date(2017, 12, 31), **options)
         return snapshot.metadata["training"]["curve"]
 
     reference = curve()
@@ -247,28 +220,26 @@ def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> No
     assert curve(n_layers=2, dropout=0.3) != curve(n_layers=2)  # the LSTM's is between layers
 
 
-def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel) -> None:
-    snapshot = train_snapshot("lstm", panel, CUTOFF, TINY["lstm"].replace(clip=0.5), MADE_UP)
+def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, lstm: ModelSnapshot) -> None:
     weeks = WeeklyPanel.from_panel(panel).weeks
     weeks = weeks.select(weeks.year == 2021)
-    elsewhere = replace(snapshot, config={**snapshot.config, "clip": 5.0})
-    assert not np.allclose(snapshot.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
+    elsewhere = replace(lstm, config={**lstm.config, "clip": 0.5})
+    assert not np.allclose(lstm.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
 
 
-def test_another_device_learns_the_same_where_it_computes_the_same(panel: PricePanel, lstm: ModelSnapshot) -> None:
+def test_another_device_learns_the_same_where_it_computes_the_same_and_has_another_fingerprint(
+    panel: PricePanel, lstm: ModelSnapshot
+) -> None:
     there = train_snapshot("lstm", panel, CUTOFF, TINY["lstm"], MADE_UP, device=SECOND_CPU)
     assert all(np.array_equal(there.arrays[name], array) for name, array in lstm.arrays.items())
     assert there.metadata["training"] == lstm.metadata["training"]
     assert (lstm.metadata["device"], there.metadata["device"]) == ("cpu", SECOND_CPU)
     assert "- trained on a GPU\n" in there.card
     assert "GPU" not in lstm.card
-
-
-def test_the_device_is_part_of_the_fingerprint_unless_it_is_the_cpu(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
-    on_cpu, on_gpu = (forecaster_fingerprint("lstm", panel, tiny_lstm, device) for device in ("cpu", "cuda"))
-    assert set(on_cpu.metadata) == {"family", "code", "config", "data", "libraries", "value"}
-    assert on_gpu.value != on_cpu.value
-    assert on_gpu.metadata == {**on_cpu.metadata, "device": "cuda", "value": on_gpu.value}
+    here, elsewhere = lstm.metadata["fingerprint"], there.metadata["fingerprint"]
+    assert set(here) == {"family", "code", "config", "data", "libraries", "value"}
+    assert here["value"] != elsewhere["value"]
+    assert elsewhere == {**here, "device": SECOND_CPU, "value": elsewhere["value"]}
 
 
 def test_the_fingerprint_changes_with_what_the_family_sees(panel: PricePanel) -> None:
@@ -276,11 +247,12 @@ def test_the_fingerprint_changes_with_what_the_family_sees(panel: PricePanel) ->
     values, signals = panel.values.copy(), panel.signals.copy()
     values[2, 50, 4] += 1
     signals[2, 50, -1] += 0.001
-    of_bars = [
-        replace(panel, symbols=("ZZZ", *panel.symbols[1:])),
-        replace(panel, sessions=panel.sessions + np.timedelta64(7, "D")),
-        replace(panel, values=values),
-    ]
+    changes = (
+        {"symbols": ("ZZZ", *panel.symbols[1:])},
+        {"sessions": panel.sessions + np.timedelta64(7, "D")},
+        {"values": values},
+        {"signals": signals},
+    )
+    panels = [panel, *(replace(panel, **change) for change in changes)]
     for family, n_others in (("lstm", 4), ("patchtst", 5)):  # the LSTM sees no signals
-        panels = (panel, *of_bars, replace(panel, signals=signals))
         assert len({forecaster_fingerprint(family, each, TINY[family]).value for each in panels}) == n_others

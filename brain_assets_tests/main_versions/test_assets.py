@@ -8,21 +8,27 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import torch
 
-from brain_assets.errors import ConfigError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import SourcedTable
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, Listening, metadata_of
-from brain_assets_tests.store.hubs import WatchedHub, bind
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
 
 
-def resources_at(root: Path, tables: MemoryTableStore, moment: datetime.datetime) -> dict[str, Any]:
+def this_year(month: int, day: int, hour: int) -> datetime.datetime:
+    """Give a moment of the year after the last partition, in New York's winter time."""
+    return datetime.datetime(PROJECT.years.last() + 1, month, day, hour, tzinfo=NEW_YORK)
+
+
+NOON = this_year(2, 11, 12)
+"""Of a Wednesday of 2026."""
+
+
+def resources_at(root: Path, tables: MemoryTableStore, moment: datetime.datetime = NOON) -> dict[str, Any]:
     return dict(build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root, clock=lambda: moment))
 
 
@@ -36,62 +42,44 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> MemoryTableStore:
     return store
 
 
-def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance | None = None, **options: Any) -> dict:
-    config = {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
-    name = f"{family}_model"
-    result = dg.materialize(
-        EVERY, selection=[name], resources=resources, run_config={"ops": {name: {"config": config}}}, instance=instance
-    )
+def train(resources: dict[str, Any], family: str, **options: Any) -> dict:
+    name, config = f"{family}_model", {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
+    run_config = {"ops": {name: {"config": config}}}
+    result = dg.materialize(EVERY, selection=[name], resources=resources, run_config=run_config)
     assert result.success
     return metadata_of(result, name)
 
 
-def this_year(month: int, day: int, hour: int) -> datetime.datetime:
-    """Give a moment of the year after the last partition, in New York's winter time."""
-    return datetime.datetime(PROJECT.years.last() + 1, month, day, hour, tzinfo=NEW_YORK)
-
-
-def test_a_device_that_is_not_there_is_refused(
-    tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"^device: expected a GPU that torch .* can use, got none"):
-        train(resources_at(tmp_path, tables, this_year(2, 11, 12)), "lstm", device="cuda")
-
-
-def test_headlines_since_the_last_complete_year_are_scored_once(tables: MemoryTableStore, tmp_path: Path) -> None:
-    market = Listening(SYMBOLS, seed=1)
-    train({**resources_at(tmp_path / "models", tables, this_year(2, 11, 12)), "market": market}, "patchtst")
-    assert market.scorer.cache == tmp_path / "cache" / "headlines"
-
-
 def test_it_ends_with_the_last_finished_session_and_is_trained_once(tables: MemoryTableStore, tmp_path: Path) -> None:
-    during, after = this_year(2, 11, 12), this_year(2, 11, 17)  # a Wednesday of 2026: at noon, and after the close
-    shown = train(resources_at(tmp_path, tables, during), "lstm")
-    yesterday = during.date() - datetime.timedelta(days=1)
+    after = this_year(2, 11, 17)  # the close
+    shown = train(resources_at(tmp_path, tables), "lstm")
+    yesterday = NOON.date() - datetime.timedelta(days=1)
     assert shown["training_data"]["last_session"] == str(yesterday)
     assert shown["version"].startswith(f"v{yesterday}-")
     assert (shown["reused"], shown["promoted_when_made"], shown["device"]) == (False, True, "cpu")
     assert shown["verdict"].startswith("promoted as the first version")
     assert shown["current_version"] == shown["version"]
-    again = train(resources_at(tmp_path, tables, during), "lstm", device="cpu")
+    again = train(resources_at(tmp_path, tables), "lstm", device="cpu")
     assert (again["reused"], again["version"]) == (True, shown["version"])
     later = train(resources_at(tmp_path, tables, after), "lstm")
-    assert later["training_data"]["last_session"] == str(during.date())
-    assert later["version"] != shown["version"]
+    assert later["training_data"]["last_session"] == str(NOON.date())
     assert isinstance(later["held_out/loss_of_previous"], float)
     storage = resources_at(tmp_path, tables, after)["snapshot_io"].storages["lstm"]
     assert storage.list_versions() == sorted([shown["version"], later["version"]])
     assert storage.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
 
 
-def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
+def test_news_and_filings_of_the_year_that_runs_count_and_headlines_are_scored_once(
     tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    market = Listening(SYMBOLS, seed=1)
+
     def train_now(folder: str) -> dict:
-        return train(resources_at(tmp_path / folder, tables, this_year(4, 15, 12)), "patchtst")
+        resources = resources_at(tmp_path / folder / "models", tables, this_year(4, 15, 12))
+        return train({**resources, "market": market}, "patchtst")
 
     first = train_now("all")
+    assert market.scorer.cache == tmp_path / "all" / "cache" / "headlines"
     for table in ("news_sentiment", "fundamentals"):
         given = getattr(SimulatorMarket, table)
 
@@ -106,49 +94,22 @@ def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
         assert first["held_out/loss"] != second["held_out/loss"]
 
 
-def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: MemoryTableStore, tmp_path: Path) -> None:
-    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
+def test_a_version_that_is_not_better_stays_beside_the_current_one_unless_that_cannot_be_read(
+    tables: MemoryTableStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resources = resources_at(tmp_path, tables)
     first = train(resources, "lstm")
     worse = train(resources, "lstm", learning_rate=0.3, epochs=3, seed=3)
     assert worse["held_out/loss"] > min(worse["held_out/loss_of_previous"], worse["held_out/loss_of_zero"])
     assert worse["promoted_when_made"] is False
     assert worse["verdict"].startswith("not promoted: its loss")
     assert worse["current_version"] == first["version"]
-
-
-def test_a_current_version_that_cannot_be_read_is_named_and_not_compared_with(
-    tables: MemoryTableStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As one of an older release, whose configuration has other fields."""
-    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
-    first = train(resources, "lstm")
     storage = resources["snapshot_io"].storages["lstm"]
-    old = storage.load(first["version"])
-    folder = storage.folder / first["version"]
+    old, folder = storage.load(first["version"]), storage.folder / first["version"]
     shutil.rmtree(folder)
-    replace(old, config={**old.config, "patience": 5}).save(folder)
+    replace(old, config={**old.config, "patience": 5}).save(folder)  # of an older release
     second = train(resources, "lstm", seed=1)
     assert second["current_version"] == second["version"]
     assert second["verdict"].startswith("promoted as the first version")
     assert "not compared with the current version: " in caplog.text
     assert f"{first['version']}/config.json: LstmConfig: expected keys among window" in caplog.text
-
-
-def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:
-    resources = resources_at(tmp_path, MemoryTableStore(), this_year(2, 11, 12))
-    result = dg.materialize(EVERY, selection=["lstm_model"], resources=resources, raise_on_error=False)
-    [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert "raw_prices[2019] is not materialized" in str(failure.step_failure_data.error)
-
-
-def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_path: Path) -> None:
-    with WatchedHub() as hub:
-        resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
-        storage = bind(tmp_path, hub)
-        resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
-        shown = train(resources, "lstm")
-        assert shown["hub"] == "pushed"
-        assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"
-        files = storage.store.read(shown["version"])
-        assert hub.files("user/lstm", shown["version"]) == files == hub.files("user/lstm", "main")
-        assert train(resources, "lstm")["hub"] == "unchanged"

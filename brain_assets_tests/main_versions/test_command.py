@@ -41,28 +41,19 @@ def test_train_makes_the_main_version_and_says_why_it_is_current(trained: tuple[
 
 
 @pytest.mark.slow
-def test_the_same_version_is_not_trained_twice(trained: tuple[Path, str], finished: Finished) -> None:
-    data, _ = trained
-    folders = {path.name: path for path in (data / "models" / "lstm").glob("v*/weights.pt")}
-    before = identities(folders)
-    again = brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(finished.config))
-    assert again.returncode == 0, again.stderr
-    assert "run, nothing had changed" in again.stdout
-    assert identities(folders) == before
-
-
-@pytest.mark.slow
-def test_missing_yearly_snapshots_are_trained_too_unless_skipped(finished: Finished, tmp_path: Path) -> None:
-    data = finished.copy(tmp_path)
-    gone = data / "models" / "lstm" / "snapshot-2020-12-31"
+def test_what_is_missing_is_trained_and_nothing_twice(
+    trained: tuple[Path, str], finished: Finished, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(trained[0], tmp_path / "data"))
+    config, gone = ["--config", str(finished.config)], data / "models" / "lstm" / "snapshot-2020-12-31"
     shutil.rmtree(gone)
-    skipped = brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(finished.config))
-    assert skipped.returncode == 0, skipped.stderr
-    assert not gone.exists()
     before = identities(weights(data))
-    done = brain_assets(data, "train", "lstm", "--config", str(finished.config))
+    skipped = brain_assets(data, "train", "lstm", "--skip-snapshots", *config)
+    assert skipped.returncode == 0, skipped.stderr
+    assert "run, nothing had changed" in skipped.stdout
+    assert identities(weights(data)) == before
+    done = brain_assets(data, "train", "lstm", *config)
     assert done.returncode == 0, done.stderr
-    assert "1 made, 1 run without change, 5 done before, 0 not done" in done.stdout
     assert "2020 lstm_snapshot          made" in done.stdout
     after = identities(weights(data))
     assert set(after) - set(before) == {"lstm/snapshot-2020-12-31"}
@@ -70,7 +61,7 @@ def test_missing_yearly_snapshots_are_trained_too_unless_skipped(finished: Finis
 
 
 @pytest.mark.slow
-def test_models_lists_versions_with_scores_and_promote_moves_current(
+def test_models_lists_versions_with_scores_and_promote_moves_current_and_main_of_the_hub(
     trained: tuple[Path, str], finished: Finished, tmp_path: Path
 ) -> None:
     data = Path(shutil.copytree(trained[0], tmp_path / "data"))
@@ -83,47 +74,29 @@ def test_models_lists_versions_with_scores_and_promote_moves_current(
     assert [family for family, *_ in rows] == ["lstm", "lstm", "patchtst"]
     assert [current for _, current, _ in rows].count(", current") == 2
     [second] = [version for family, _, version in rows if family == "lstm" and version != first]
-    for version in (second, first):
-        moved = brain_assets(data, "promote", "lstm", version)
-        assert moved.returncode == 0, moved.stderr
-        assert f"lstm: current is {version}" in moved.stdout
-        assert (data / "models" / "lstm" / "current").read_text() == f"{version}\n"
-        assert re.search(rf"lstm, current .*\n +{version} ", brain_assets(data, "models").stdout)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("train", "gru"), f"family: expected {ANY}, got gru; correct it."),
-        (("promote", "ppo", "v2021-12-31-0123456789ab"), f"family: expected {ANY}, got ppo; correct it."),
-        *(
-            (
-                ("promote", "lstm", name),
-                f"lstm: expected a main version that is there, such as v2024-01-02-0123456789ab, got '{name}'; see "
-                "`brain-assets models`, or train one with `brain-assets train lstm`.",
-            )
-            for name in ("best", "v2021-12-31-0123456789ab")
-        ),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
-    done = brain_assets(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.slow
-def test_promote_moves_main_of_the_hub(trained: tuple[Path, str], tmp_path: Path) -> None:
-    data = Path(shutil.copytree(trained[0], tmp_path / "data"))
-    version = (data / "models" / "lstm" / "current").read_text().strip()
     with WatchedHub() as hub:
-        moved = run(data, "promote", "lstm", version, hub=hub)
-        assert moved.returncode == 0, moved.stderr
-        assert "hub: main of user/lstm holds it" in moved.stdout
-        files = read_files(data / "models" / "lstm" / version)
-        assert hub.files("user/lstm", version) == files == hub.files("user/lstm", "main")
+        for version in (second, first):
+            moved = run(data, "promote", "lstm", version, hub=hub)
+            assert moved.returncode == 0, moved.stderr
+            assert f"lstm: current is {version}" in moved.stdout
+            assert "hub: main of user/lstm holds it" in moved.stdout
+            assert (data / "models" / "lstm" / "current").read_text() == f"{version}\n"
+            assert re.search(rf"lstm, current .*\n +{version} ", brain_assets(data, "models").stdout)
+            files = read_files(data / "models" / "lstm" / version)
+            assert hub.files("user/lstm", version) == files == hub.files("user/lstm", "main")
 
 
-def test_no_version_yet_says_what_to_do(tmp_path: Path) -> None:
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    absent = "v2021-12-31-0123456789ab"
+    version = "lstm: expected a main version that is there, such as v2024-01-02-0123456789ab, got '{}'; see "
+    for arguments, sentence in (
+        (("train", "gru"), f"family: expected {ANY}, got gru; correct it."),
+        (("promote", "ppo", absent), f"family: expected {ANY}, got ppo; correct it."),
+        (("promote", "lstm", "best"), version.format("best")),
+        (("promote", "lstm", absent), version.format(absent)),
+    ):
+        done = brain_assets(tmp_path, *arguments)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
     assert brain_assets(tmp_path, "models").stdout.strip() == "no main version yet: brain-assets train lstm"

