@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
-
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
@@ -14,14 +12,14 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import world
 from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind
+from brain_assets_tests.store.hubs import WatchedHub, bind
 
 YEARS = (2019, 2020, 2021)
 
 
-def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
+def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str) -> dict[str, Any]:
     """Give the resources of a machine of its own, whose snapshots go to the Hub."""
-    storages = {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES}
+    storages = {family: bind(root / "models", hub, family=family) for family in FAMILIES}
     return {**world(market, root / "models"), "snapshot_io": SnapshotIOManager(storages)}
 
 
@@ -31,7 +29,7 @@ def storages_of(resources: Mapping[str, Any]) -> Mapping[str, SnapshotLocalStora
 
 def drop(hub: WatchedHub, branch: str) -> None:
     """Remove a branch of the LSTM's repo, as its owner may."""
-    HfApi(hub.endpoint, token=TOKEN).delete_branch("user/lstm", branch=branch)
+    hub.remove("user/lstm", branch)
 
 
 @contextmanager
@@ -42,5 +40,5 @@ def hub_of(models: Path) -> Iterator[WatchedHub]:
             hub.add_repo(f"user/{family}")
             for year in YEARS:
                 branch = f"snapshot-{year}-12-31"
-                hub.put(f"user/{family}", branch, read_files(models / family / branch), "copied")
+                hub.put(f"user/{family}", branch, read_files(models / family / branch))
         yield hub

@@ -101,7 +101,7 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
     for year in (2020, 2019):
         branch = f"snapshot-{year}-12-31"
         files = copied_hub.files("user/lstm", branch)
-        copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"}, "a present")
+        copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"})
     result = run_year(2021, second, names=("walkforward_forecasts",))
     table = second["table_io"].store.read_year("walkforward_forecasts", 2021)
     assert set(table["lstm_source"]) == {"momentum"}
@@ -116,7 +116,7 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
 
 @pytest.mark.slow
 def test_hub_that_is_down_is_not_needed_for_what_is_here(market: SimulatorMarket, world: World, tmp_path: Path) -> None:
-    second = machine(market, tmp_path, "http://127.0.0.1:9", attempts=1)  # nobody listens there
+    second = machine(market, tmp_path, "http://127.0.0.1:9")  # nobody listens there
     for family in MODELS.values():
         shutil.copytree(storages_of(world.resources)[family].folder, storages_of(second)[family].folder)
     for year in YEARS:
@@ -136,7 +136,7 @@ def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_see
             (hub, "expected a model repo that HF_TOKEN lets us read, got none of this name"),
             ("http://127.0.0.1:9", "expected the Hub (http://127.0.0.1:9) to list its branches"),
         ):
-            resources = machine(market, tmp_path, target, attempts=1)
+            resources = machine(market, tmp_path, target)
             run_year(2019, resources, names=(*RAW, "walkforward_forecasts"))  # the bootstrap asks for none
             result = run_year(2020, resources, names=(*RAW, "walkforward_forecasts"), raise_on_error=False)
             [failure] = [event for event in result.all_events if event.is_step_failure]
