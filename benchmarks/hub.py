@@ -113,7 +113,7 @@ def train() -> "tuple[ModelSnapshot, float]":
 def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
     from pydantic import SecretStr
 
-    from brain_assets.store.hub_client import HubAddress
+    from brain_assets.store.hub import HubAddress
     from brain_assets.store.storage import SnapshotLocalStorage
 
     return SnapshotLocalStorage(FAMILY, models, HubAddress(f"user/{FAMILY}", SecretStr(TOKEN), hub.endpoint))
@@ -150,13 +150,14 @@ def warm_up(local: "SnapshotLocalStorage", root: Path) -> None:
 def time_pushes(local: "SnapshotLocalStorage", n_snapshots: int) -> tuple[float, float]:
     from huggingface_hub import HfApi
 
-    from brain_assets.store.sync import plan
+    from brain_assets.store.sync import compare, transfer
     from brain_assets_tests.loopback_hub import LoopbackHub
 
     dates = set(DATES[:n_snapshots])
     with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
         storage = bind(local.folder.parent, hub)
-        ours = median_seconds(1, lambda: list(plan("push", {FAMILY: storage}, [date.year for date in dates]).run()))
+        own, years = {FAMILY: storage}, [date.year for date in dates]
+        ours = median_seconds(1, lambda: list(transfer("push", own, compare(own, years))))
         if len(hub.branches(f"user/{FAMILY}")) != 1 + n_snapshots:
             raise RuntimeError(f"expected {n_snapshots} snapshots to be pushed, got {hub.branches(f'user/{FAMILY}')}")
 
@@ -184,7 +185,7 @@ def time_status(root: Path, hub: "LoopbackHub") -> tuple[float, int]:
         for family in ("lstm", "patchtst", "ridge", "boosting", "ppo", "sac", "direct")
     }
     settings = {"BRAIN_DATA_DIR": str(root), "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint}
-    hub.forget()
+    hub.requests.clear()
     started = time.perf_counter()
     done = subprocess.run(
         [*CLI, "sync", "status", "--family", FAMILY],

@@ -11,7 +11,6 @@ from rich.table import Table
 from brain_assets.settings import read_settings
 from brain_assets.store import sync as transfers
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import Relation
 from brain_assets.terminal import console, read_years
 
 sync = typer.Typer(
@@ -34,8 +33,8 @@ def status(family: FamilyOption = None, year: YearOption = None) -> None:
     rows = transfers.compare(_storages(family), _years(year))
     table = Table("family", "snapshot", "here", "Hub", "")
     for row in rows:
-        here = "-" if row.relation is Relation.HUB_ONLY else "yes"
-        table.add_row(row.family, row.name, here, row.commit[:8] or "-", _colored(row.relation.value))
+        here = "-" if row.state == transfers.HUB_ONLY else "yes"
+        table.add_row(row.family, row.name, here, row.detail[:8] or "-", _colored(row.state))
     console.print(table)
 
 
@@ -45,7 +44,7 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
 
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
-    _run(transfers.plan("push", _storages(family), _years(year)), dry_run)
+    _run("push", family, year, dry_run)
 
 
 @sync.command()
@@ -60,24 +59,23 @@ def pull(
     What a branch holds is checked before it is used; a snapshot that is here and differs is kept.
     The exit code is 1 if anything failed or was refused.
     """
-    _run(transfers.plan("pull", _storages(family), _years(year), force), dry_run)
+    _run("pull", family, year, dry_run, force)
 
 
-def _run(plan: transfers.Plan, dry_run: bool) -> None:
+def _run(verb: str, family: str | None, year: str | None, dry_run: bool, force: bool = False) -> None:
     """Transfer what differs, and say what became of it."""
-    counts = Counter[str]()
-    for transfer in plan.preview() if dry_run else plan.run():
-        detail = f": {escape(transfer.detail)}" if transfer.detail else ""
-        console.print(f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}")
-        counts[transfer.result] += 1
+    storages, years, counts = _storages(family), _years(year), Counter[str]()
+    rows = transfers.compare(storages, years, versions=verb == "push" and not years)
+    chosen = transfers.differing(verb, rows)
+    for each in transfers.transfer(verb, storages, chosen, force, dry_run):
+        detail = f": {escape(each.detail)}" if each.detail else ""
+        console.print(f"{each.family:<8} {each.name} {_colored(each.state)}{detail}")
+        counts[each.state] += 1
     if dry_run:
-        console.print(
-            f"would {plan.verb} {counts[f'would {plan.verb}']} of {len(plan.rows)} snapshots; nothing was done"
-        )
+        console.print(f"would {verb} {counts[f'would {verb}']} of {len(rows)} snapshots; nothing was done")
         return
     words = ", ".join(f"{counts[name]} {name}" for name in transfers.RESULTS if counts[name])
-    rest = len(plan.rows) - len(plan.chosen)
-    console.print(f"{words or f'nothing to {plan.verb}'}; {rest} equal or only on the other side")
+    console.print(f"{words or f'nothing to {verb}'}; {len(rows) - len(chosen)} equal or only on the other side")
     if counts["failed"] or counts["refused"]:
         raise typer.Exit(1)
 

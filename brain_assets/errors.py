@@ -74,11 +74,7 @@ class RefusedSnapshotError(SnapshotFileError):
 
 
 class HubError(BrainAssetsError):
-    """The Hugging Face Hub would not do what was asked of it."""
-
-
-class HubUnavailableError(HubError):
-    """The Hub could not be reached, or went on failing after the last retry; a later attempt may work."""
+    """The Hugging Face Hub could not be reached, or would not do what was asked of it."""
 
 
 class TrainingError(BrainAssetsError):

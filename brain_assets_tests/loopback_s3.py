@@ -1,15 +1,15 @@
-"""A real S3 API on this machine: moto's server, and before it a proxy that counts, delays and breaks requests."""
+"""A real S3 API on this machine: moto's, and before it what counts, delays and breaks requests."""
 
 import http.client
 import logging
 import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from upath import UPath
@@ -23,36 +23,26 @@ Fault = Callable[[str], int | str | None]
 """What happens to a request, ``GET /results/key``: an HTTP status instead of an answer, `STALL` (silence), `DROP` (the
 connection is closed), `TRUNCATE` (in the middle of the answer), or None: it passes."""
 
-ERROR = """<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"""
+ERROR = """<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>made up</Message></Error>"""
 CODES = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}
-_NOT_FORWARDED = {"transfer-encoding", "connection", "content-length"}
 
 
 class LoopbackS3:
-    """What tests see of the server.
+    """The server: `requests` in the order of arrival, those that were broken among them; `fault` breaks them."""
 
-    Attributes
-    ----------
-    url : str
-        Of the proxy: what clients ask.
-    requests : list of str
-        ``GET /results/key`` in the order of arrival, those that were broken among them.
-    latency : float
-        Seconds that a request takes at least.
-    fault : callable
-    """
+    def __init__(self) -> None:
+        from moto.moto_server.werkzeug_app import MotoRequestHandler
+        from werkzeug.serving import make_server
 
-    def __init__(self, backend: tuple[str, int]) -> None:
         self.requests: list[str] = []
-        self.latency = 0.0
         self.fault: Fault = lambda request: None
         self.released = threading.Event()
-        handler = type("Handler", (_Handler,), {"server_state": self, "backend": backend})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._moto = _moto()
+        handler = type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True})
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         self.released.set()
@@ -82,68 +72,39 @@ class LoopbackS3:
         finally:
             self.fault = lambda request: None
 
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        from werkzeug.wrappers import Response
+        from werkzeug.wsgi import get_input_stream
 
-class _Handler(BaseHTTPRequestHandler):
-    server_state: ClassVar[LoopbackS3]
-    backend: ClassVar[tuple[str, int]]
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by the library
-        pass
-
-    def _pass_on(self) -> None:
-        state = self.server_state
-        body = self._body()
-        request = f"{self.command} {self.path}"
-        state.requests.append(request)
-        time.sleep(state.latency)
-        fault = state.fault(request)
+        request = f"{environ['REQUEST_METHOD']} {environ['REQUEST_URI']}"
+        self.requests.append(request)
+        fault = self.fault(request)
+        if fault is not None and fault != TRUNCATE:
+            get_input_stream(environ).read()
+        if fault == STALL:
+            self.released.wait()
         if fault in (STALL, DROP):
-            if fault == STALL:
-                state.released.wait()
-            self.close_connection = True
-            return
+            self._hang_up(environ)
         if isinstance(fault, int):
-            content = ERROR.format(code=CODES.get(fault, str(fault)), message="made up").encode()
-            self._answer(fault, {"Content-Type": "application/xml"}, b"" if self.command == "HEAD" else content)
-            return
-        connection = http.client.HTTPConnection(*self.backend, timeout=30)
-        try:
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_FORWARDED}
-            connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
-            response = connection.getresponse()
-            content = response.read()
-            length = response.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-            if fault == TRUNCATE:
-                content, self.close_connection = content[: len(content) // 2], True
-                if not content:  # it is done, but the client cannot know
-                    return
-            self._answer(response.status, dict(response.getheaders()), content, length)
-        finally:
-            connection.close()
+            error = ERROR.format(code=CODES.get(fault, str(fault)))
+            return Response(error, fault, content_type="application/xml")(environ, start_response)
+        if fault is None:
+            return self._moto(environ, start_response)
+        answer = Response.from_app(self._moto, environ)
+        content = answer.get_data()
+        if not content:  # it is done, but the client cannot know
+            self._hang_up(environ)
+        start_response(answer.status, [*answer.headers.items()])
+        return self._cut(content[: len(content) // 2], environ)
 
-    def _body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
+    def _cut(self, content: bytes, environ: dict[str, Any]) -> Iterator[bytes]:
+        yield content
+        time.sleep(0.05)
+        self._hang_up(environ)
 
-    def _answer(self, status: int, headers: dict[str, str], content: bytes, length: str | None = None) -> None:
-        with suppress(ConnectionError):  # a client that was killed
-            self.send_response(status)
-            for name, value in headers.items():
-                if name.lower() not in _NOT_FORWARDED:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", length or str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815 - named by the library
+    def _hang_up(self, environ: dict[str, Any]) -> None:
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError
 
 
 def forget_connections() -> None:
@@ -152,15 +113,10 @@ def forget_connections() -> None:
 
 
 @lru_cache
-def _backend() -> tuple[str, int]:
-    """Start moto's server, once in a process; its threads end with it."""
-    from moto.server import ThreadedMotoServer
+def _moto() -> Any:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
-    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    return host, port
+    return DomainDispatcherApplication(create_backend_app)
 
 
 @contextmanager
@@ -168,8 +124,8 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """Start a server with an empty bucket, and let the environment name it; processes that are started find it too."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         monkeypatch.delenv(name)
-    server = LoopbackS3(_backend())
-    variables: dict[str, Any] = {
+    server = LoopbackS3()
+    variables = {
         "AWS_ENDPOINT_URL": server.url,
         "AWS_ACCESS_KEY_ID": "someone",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -182,11 +138,12 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
         monkeypatch.setenv(name, value)
     forget_connections()
     try:
-        connection = http.client.HTTPConnection(*_backend())
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
         for method, path in (("POST", "/moto-api/reset"), ("PUT", f"/{BUCKET}")):
             connection.request(method, path, headers={"Content-Length": "0"})
             assert connection.getresponse().read() is not None
         connection.close()
+        server.requests.clear()
         yield server
     finally:
         server.stop()

@@ -11,23 +11,71 @@ import queue
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pydantic
+import yaml
 
-from brain_assets.cluster.config import WorkerResources, read_cluster_config, worker_environment
-from brain_assets.errors import StorageError
+from brain_assets.errors import ConfigError, StorageError
 from brain_assets.graph.build import open_project
-from brain_assets.graph.options import WALKFORWARD
-from brain_assets.graph.pools import pool_of
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Task, message_of
 from brain_assets.graph.work import Worker
 from brain_assets.plugins import require_extra
-from brain_assets.settings import read_settings
+from brain_assets.settings import Settings, read_settings
 
 CONNECT_SECONDS = 10
+
+
+class ClusterConfig(pydantic.BaseModel):
+    """What ``BRAIN_CLUSTER_CONFIG`` may say."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    address: str | None = None
+    """As Ray takes it: ``head:6379`` on a node, ``ray://head:10001`` elsewhere; None: ``RAY_ADDRESS``, else auto."""
+    env_vars: tuple[str, ...] = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_ENDPOINT")
+    """Names of variables that are handed to workers as they are here, beside the settings; none that is secret."""
+    runtime_env: dict[str, Any] = {}  # of Ray, for nodes that lack the package
+    max_workers: int = pydantic.Field(32, ge=1)
+    """Of a command without --jobs; Ray lets those wait that it has no room for."""
+    retries: int = pydantic.Field(3, ge=0)  # how often a year of an asset is begun again whose worker was lost
+    num_cpus: float = pydantic.Field(1.0, ge=0)  # that a worker asks a node for
+    num_gpus: float = pydantic.Field(0.0, ge=0)
+    memory: int | None = pydantic.Field(None, gt=0)  # bytes
+
+
+def read_cluster_config(path: Path | None) -> ClusterConfig:
+    """Read the file; None: everything as by default. Raises `ConfigError`."""
+    if path is None:
+        return ClusterConfig()
+    try:
+        return ClusterConfig.model_validate(yaml.safe_load(path.read_text()) or {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{path}: expected a YAML file, got: {said}; correct BRAIN_CLUSTER_CONFIG.") from error
+    except pydantic.ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(map(str, found["loc"]))
+        raise ConfigError(f"{path}: {place}: {found['msg']}, got {found['input']!r}; correct the file.") from error
+
+
+def worker_environment(settings: Settings, config: ClusterConfig) -> dict[str, str]:
+    """Give the variables that a worker needs to see the same world as this process; none is secret.
+
+    A relative folder would mean another one there. Dagster's home is not among them: a worker is told the instance.
+    """
+    handed = settings.differing_variables()
+    handed.pop("DAGSTER_HOME", None)
+    for name in ("BRAIN_DATA_DIR", "BRAIN_FILES_DIR", "BRAIN_CLUSTER_CONFIG"):
+        value = handed.get(name, "data" if name == "BRAIN_DATA_DIR" else "")
+        if value and "://" not in value:
+            handed[name] = str(Path(value).resolve())
+    named = {name: os.environ[name] for name in config.env_vars if name in os.environ}
+    return {"OMP_NUM_THREADS": "1", **named, **handed}
 
 
 class _Actor:
@@ -52,10 +100,9 @@ class _Actor:
 
 @dataclass
 class _Worker:
-    """An actor: what it asks for, and what is awaited of it."""
+    """An actor, and what is awaited of it."""
 
     actor: Any
-    asked: WorkerResources
     start: Any
     name: str = ""
     task: Task | None = None
@@ -73,31 +120,28 @@ class RayPool:
         import ray
 
         self._ray: Any = ray
-        defs = project.definitions
-        assets = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]
-        self._config = read_cluster_config(project.settings.cluster_config, assets)
+        self._config = read_cluster_config(project.settings.cluster_config)
         self.retries, self._jobs = self._config.retries, jobs or self._config.max_workers
         self.words = f"years of assets at a time: as many as the cluster has room for, at most {self._jobs} (--jobs)"
-        self._job, self._instance = defs.resolve_job_def(WALKFORWARD), instance.get_ref()
-        self._environment = worker_environment(project.settings, self._config)
+        self._instance, self._environment = instance.get_ref(), worker_environment(project.settings, self._config)
         self._workers: list[_Worker] = []
-        self._wanted: dict[Task, WorkerResources] = {}
+        self._waiting: set[Task] = set()
         _connect(self._ray, self._config.address or os.environ.get("RAY_ADDRESS") or "auto")
 
     def has_room(self, task: Task) -> bool:
-        """Tell whether a worker is idle that has what a task asks for; if not, one may be started."""
-        asked = self._asked_by(task)
-        if any(worker.name and worker.task is None and worker.asked == asked for worker in self._workers):
+        """Tell whether a worker is idle; if not, one may be started."""
+        if any(worker.name and worker.task is None for worker in self._workers):
             return True
-        self._wanted[task] = asked
-        self._make_room_for(asked)
+        self._waiting.add(task)
+        n_starting = sum(not worker.name for worker in self._workers)
+        if n_starting < len(self._waiting) and len(self._workers) < self._jobs:
+            self._start()
         return False
 
     def submit(self, task: Task) -> str:
         """Hand a task to an idle worker."""
-        asked = self._asked_by(task)
-        self._wanted.pop(task, None)
-        worker = next(each for each in self._workers if each.name and each.task is None and each.asked == asked)
+        self._waiting.discard(task)
+        worker = next(each for each in self._workers if each.name and each.task is None)
         worker.task, worker.doing, worker.told = task, worker.actor.do.remote(task), worker.actor.listen.remote()
         return worker.name
 
@@ -116,35 +160,19 @@ class RayPool:
         self._ray.shutdown()
         return busy
 
-    def _asked_by(self, task: Task) -> WorkerResources:
-        by_name, pool_name = self._config.resources, pool_of(self._job, task.asset)
-        return by_name.get(task.asset) or by_name.get(pool_name or "") or WorkerResources()
-
-    def _make_room_for(self, asked: WorkerResources) -> None:
-        """Start another worker of a kind if more are wanted than start, and end one of another kind that is idle."""
-        wanted = [*self._wanted.values()]
-        idle = [worker for worker in self._workers if worker.name and worker.task is None]
-        for worker in idle:
-            if worker.asked not in wanted:
-                self._workers.remove(worker)
-                self._ray.kill(worker.actor)
-        starting = [worker for worker in self._workers if not worker.name and worker.asked == asked]
-        if len(starting) < wanted.count(asked) and len(self._workers) < self._jobs:
-            self._start(asked)
-
-    def _start(self, asked: WorkerResources) -> None:
-        runtime_env = self._config.runtime_env
+    def _start(self) -> None:
+        config, runtime_env = self._config, self._config.runtime_env
         told = {**self._environment, **runtime_env.get("env_vars", {})}
         actor: Any = (
             self._ray.remote(_Actor)
             .options(
-                **asked.model_dump(exclude_none=True),
+                **config.model_dump(include={"num_cpus", "num_gpus", "memory"}, exclude_none=True),
                 runtime_env={**runtime_env, "env_vars": told},
                 max_concurrency=2,  # it listens while it works
             )
             .remote(self._instance)
         )
-        self._workers.append(_Worker(actor, asked, start=actor.name.remote()))
+        self._workers.append(_Worker(actor, start=actor.name.remote()))
 
     def _hear(self, worker: _Worker, ready: list[Any]) -> list[Message]:
         if worker.start in ready:

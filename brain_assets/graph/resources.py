@@ -10,7 +10,7 @@ from brain_assets.market.calendar import utc_now
 from brain_assets.paths import DataPath
 from brain_assets.registry import Families, families_of
 from brain_assets.settings import Settings
-from brain_assets.store.hub_client import HubAddress
+from brain_assets.store.hub import HubAddress
 from brain_assets.store.storage import SnapshotLocalStorage, hub_address
 from brain_assets.store.tables import TableStore
 

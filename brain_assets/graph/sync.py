@@ -10,75 +10,43 @@ import pydantic
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pictures import as_table
 from brain_assets.store import sync
-from brain_assets.store.sync import Transfer
+from brain_assets.store.sync import ModelCopy
 
 
 class SyncConfig(dg.Config):
-    """Which snapshots."""
+    """Which snapshots, and what to do with them; a push without years brings main versions too."""
 
     families: list[str] = pydantic.Field([], description="Some families, such as lstm, ppo; none named: all.")
     years: list[int] = pydantic.Field([], description="Years of snapshots; none named: all.")
+    dry_run: bool = pydantic.Field(False, description="Of a push or pull: say what would be done, and do nothing.")
+    force: bool = pydantic.Field(False, description="Of a pull: replace also what is here and differs.")
 
 
-class PushConfig(SyncConfig):
-    """Run configuration of a push; without years, main versions are pushed too."""
+def _sync_job(verb: str, description: str) -> dg.JobDefinition:
+    @dg.op(name=verb, description=description)
+    def act(
+        context: dg.OpExecutionContext, config: SyncConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+    ) -> None:
+        chosen = sync.choose(snapshot_io.storages, config.families, "families: expected some of")
+        storages = {family: snapshot_io.storages[family] for family in chosen}
+        rows = sync.compare(storages, config.years, versions=verb == "push" and not config.years)
+        if verb == "status":
+            _show(context, rows)
+        else:
+            differing = sync.differing(verb, rows)
+            _show(context, sync.transfer(verb, storages, differing, config.force, config.dry_run))
 
-    dry_run: bool = pydantic.Field(False, description="Say what would be done, and do nothing.")
-
-
-class PullConfig(PushConfig):
-    """Run configuration of a pull."""
-
-    force: bool = pydantic.Field(False, description="Replace also what is here and differs.")
-
-
-@dg.op(name="status")
-def status_op(
-    context: dg.OpExecutionContext, config: SyncConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
-) -> None:
-    """List every snapshot: here, on the Hub, equal or not."""
-    rows = sync.compare(_chosen(config, snapshot_io), config.years)
-    _show(context, [Transfer(row.family, row.name, row.relation.value) for row in rows])
+    return dg.GraphDefinition(f"sync_{verb}", description=description, node_defs=[act]).to_job()
 
 
-@dg.op(name="push")
-def push_op(
-    context: dg.OpExecutionContext, config: PushConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
-) -> None:
-    """Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."""
-    plan = sync.plan("push", _chosen(config, snapshot_io), config.years)
-    _show(context, plan.preview() if config.dry_run else plan.run())
-
-
-@dg.op(name="pull")
-def pull_op(
-    context: dg.OpExecutionContext, config: PullConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
-) -> None:
-    """Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."""
-    plan = sync.plan("pull", _chosen(config, snapshot_io), config.years, config.force)
-    _show(context, plan.preview() if config.dry_run else plan.run())
-
-
-SYNC_JOBS = [
-    dg.GraphDefinition(f"sync_{op.name}", description=op.description, node_defs=[op]).to_job()
-    for op in (status_op, push_op, pull_op)
-]
-"""`brain-assets sync status`, `push` and `pull`."""
-
-
-def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages:
-    chosen = sync.choose(snapshot_io.storages, config.families, "families: expected some of")
-    return {family: snapshot_io.storages[family] for family in chosen}
-
-
-def _show(context: dg.OpExecutionContext, transfers: Iterable[Transfer]) -> None:
+def _show(context: dg.OpExecutionContext, copies: Iterable[ModelCopy]) -> None:
     """Show what became of each; one that failed or was refused fails the run, once all are through."""
     rows = []
-    for row in transfers:
+    for row in copies:
         rows.append(row)
-        context.log.info(f"{row.family} {row.name}: {row.result}{row.detail and f': {row.detail}'}")
+        context.log.info(f"{row.family} {row.name}: {row.state}{row.detail and f': {row.detail}'}")
     shown = as_table(pd.DataFrame(map(astuple, rows), columns=["family", "branch", "result", "detail"]))
-    bad = [f"{row.family} {row.name}: {row.detail}" for row in rows if row.result in ("failed", "refused")]
+    bad = [f"{row.family} {row.name}: {row.detail}" for row in rows if row.state in ("failed", "refused")]
     if bad:
         raise dg.Failure(
             f"{context.job_name}: expected {len(rows)} to get through, got {len(bad)} that did not: {'; '.join(bad)}",
@@ -86,3 +54,13 @@ def _show(context: dg.OpExecutionContext, transfers: Iterable[Transfer]) -> None
             allow_retries=False,
         )
     context.add_output_metadata({"snapshots": shown})
+
+
+SYNC_JOBS = [
+    _sync_job("status", "List every snapshot: here, on the Hub, equal or not."),
+    _sync_job(
+        "push", "Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."
+    ),
+    _sync_job("pull", "Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."),
+]
+"""`brain-assets sync status`, `push` and `pull`."""

@@ -1,19 +1,16 @@
-"""The model card: one writer for every family, by the Hugging Face Hub's own classes, and the check of a card.
+"""The model card: one writer for every family, by the Hugging Face Hub's own classes.
 
 A card is a block of YAML between two lines of dashes, then Markdown: the template is ``card.md.jinja``.
 """
 
 import datetime
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from brain_assets.errors import SnapshotError
 from brain_assets.escaping import in_markdown
-from brain_assets.store.manifest import CARD
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:
@@ -54,7 +51,7 @@ class CardText:
 def write_card(
     family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], text: CardText
 ) -> str:
-    """Write what a stranger needs to know to use or to distrust a model, Markdown; raises as `validate_card`.
+    """Write what a stranger needs to know to use or to distrust a model, Markdown.
 
     Of the metadata, ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told.
     """
@@ -73,9 +70,7 @@ def write_card(
     values["config"] = json.dumps(dict(config), indent=2, sort_keys=True)
     values["symbols"] = [in_markdown(symbol) for symbol in metadata["data"]["symbols"]]
     template = (resources.files("brain_assets.store") / "card.md.jinja").read_text(encoding="utf-8")
-    card = str(ModelCard.from_template(data, template_str=template, **values))
-    validate_card(card)
-    return card
+    return str(ModelCard.from_template(data, template_str=template, **values))
 
 
 def _eval_results(text: CardText, market: str) -> "list[EvalResult]":
@@ -98,22 +93,3 @@ def _eval_results(text: CardText, market: str) -> "list[EvalResult]":
             if figure.held_out and value is not None
         ]
     return results
-
-
-def validate_card(text: str) -> None:
-    """Raise `SnapshotError` if the Hub's client would not read a card, or write another, or a figure is not finite."""
-    import yaml
-    from huggingface_hub import ModelCard
-
-    try:
-        card = ModelCard(text)
-        figures = {result.metric_name: result.metric_value for result in card.data.get("eval_results") or ()}
-        wrong = [f"{value} for {name}" for name, value in figures.items() if not math.isfinite(value)]
-        wrong += ["others"] if str(card) != text else []
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        wrong = [f"what it refuses ({' '.join(str(error).split())})"]
-    if wrong:
-        raise SnapshotError(
-            f"{CARD}: expected metadata that the Hub's client reads, and writes the same, with finite figures, got "
-            f"{wrong[0]}; correct the model card."
-        )

@@ -1,49 +1,61 @@
 """A model repo on the Hugging Face Hub: a branch a snapshot, holding exactly the files of its folder.
 
 A new branch starts with the files of ``main``; then one commit, on top of the commit that was looked at, makes it hold
-the snapshot's and nothing else. A process that dies between the two leaves a branch that does not read as the snapshot
-of its name, so it does not count, and the next push completes it. Nothing that a repo holds is believed: listing, sizes
-and hashes are compared, and no file is downloaded that a snapshot does not have, or that is larger than it may be.
+the snapshot's and nothing else. A branch between the two does not read as the snapshot of its name, so it does not
+count, and the next push completes it. Nothing that a repo holds is believed: no file is downloaded that a snapshot does
+not have, or that is larger than it may be.
+
+All goes through `huggingface_hub`, which is imported when the first question is asked, and asks again where it thinks
+that useful. What goes wrong is one sentence that shows no token, and a later attempt goes on from there.
 """
 
 import hashlib
 import io
-import re
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import SecretStr
 
 from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.progress import report, warn
-from brain_assets.retry import RetryPolicy, TransientError
-from brain_assets.store.card import validate_card
 from brain_assets.store.checks import located
-from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient
-from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, damaged, parse, verify
-from brain_assets.store.names import MAIN_BRANCH
-from brain_assets.store.places import Store
+from brain_assets.store.manifest import FILES, MANIFEST, check_listing, parse, verify
+from brain_assets.store.names import MAIN_BRANCH, is_repo_name, is_token
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import ModelInfo
 
 T = TypeVar("T")
 
 HOUSEKEEPING = ".gitattributes"
 """The Hub puts it into every new repo; it is never read."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class Branch:
-    """A branch when it was looked at: its commit, and what the Hub says of the files in that."""
+class HubAddress:
+    """A model repo, ``user/name``.
 
-    commit: str
-    files: "Mapping[str, RepoSibling]"
+    Without a token, the one that the Hub's library finds (``HF_TOKEN``, or what `hf auth login` has stored); without an
+    endpoint, ``HF_ENDPOINT``, else the Hub itself.
+    """
 
-    def holds(self, files: Mapping[str, bytes]) -> bool:
-        """Tell whether it holds exactly these files."""
-        return set(self.files) == set(files) and all(_is_same(self.files[path], data) for path, data in files.items())
+    repo: str
+    token: SecretStr | None = field(default=None, repr=False)
+    endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if not is_repo_name(self.repo):
+            raise HubError("repo: expected a model repo of the Hub, user/name, got another text; correct it.")
+        if self.token is not None and not is_token(self.token.get_secret_value()):
+            raise HubError(
+                f"{self.repo}: expected a token of printable ASCII characters without blanks, got others (not shown "
+                "here); correct it."
+            )
 
 
 @dataclass(frozen=True)
@@ -62,15 +74,19 @@ def in_place_of(commit: str) -> str:
     return f"in place of commit {commit[:8]}" if commit else ""
 
 
-class HubStore(Store):
+class HubStore:
     """The model repo of one family; a branch of another market's model is not replaced, unless none is named."""
 
-    def __init__(self, address: HubAddress, policy: RetryPolicy = HUB_POLICY, market: str | None = None) -> None:
-        self.repo, self._client, self._market = address.repo, HubClient(address, policy), market
+    def __init__(self, address: HubAddress, market: str | None = None) -> None:
+        self.repo, self._address, self._market = address.repo, address, market
 
-    def url(self, name: str) -> str:
-        """Give the page of a branch."""
-        return f"{self._client.api.endpoint}/{self.repo}/tree/{name}"
+    @cached_property
+    def _api(self) -> "HfApi":
+        _prepare_library()
+        from huggingface_hub import HfApi
+
+        token = self._address.token
+        return HfApi(endpoint=self._address.endpoint, token=token.get_secret_value() if token else None)
 
     def list(self) -> "list[str]":
         """Name the branches, in order; a repo that is not there has none."""
@@ -80,47 +96,131 @@ class HubStore(Store):
         """Give branch -> commit, in one request; a repo that is not there has none, or raises `HubError`."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        def attempt() -> dict[str, str]:
-            references = self._client.ask(lambda: self._client.api.list_repo_refs(self.repo))
-            return {branch.name: _require_commit(branch.target_commit) for branch in references.branches}
-
         try:
-            return self._client.retry("list its branches", attempt)
+            references = self._ask("list its branches", lambda: self._api.list_repo_refs(self.repo))
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
             warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
             return {}
+        return {branch.name: branch.target_commit for branch in references.branches}
 
     def holds(self, name: str, files: Mapping[str, bytes]) -> bool:
         """Tell whether a branch holds exactly these files, by its listing; raises as `read_manifest`."""
-        return self._read(name, f"list the files of {name}", lambda: self._look(name)).holds(files)
+        return self._of_branch(name, f"list the files of {name}", lambda: _holds(self._look(name), files))
 
     def read_manifest(self, name: str) -> dict[str, Any]:
-        """Read a manifest that its branch agrees with, in two requests; the other files are not read.
-
-        Raises `MissingSnapshotError` if there is no such branch, `RefusedSnapshotError` if it is not to be believed.
-        """
-        return self._read(name, f"show {name}", lambda: parse(self._read_manifest(self._look(name))))
+        """Read a manifest; raises `MissingSnapshotError`, or `RefusedSnapshotError` if it is not to be believed."""
+        return self._of_branch(name, f"show {name}", lambda: self._manifest(self._look(name)))
 
     def read(self, name: str) -> dict[str, bytes]:
         """Read all files, of one commit. Raises as `read_manifest`."""
 
         def attempt() -> dict[str, bytes]:
             branch = self._look(name)
-            manifest = self._read_manifest(branch)  # it limits what is read next
-            files = {**{path: self._fetch(path, branch) for path in PAYLOAD}, MANIFEST: manifest}
+            _check_listing(branch)
+            files = {path: self._fetch(path, branch) for path in FILES}
             verify(files)
             return files
 
-        return self._read(name, f"give {name}", attempt)
+        return self._of_branch(name, f"give {name}", attempt)
 
-    def _read(self, name: str, action: str, attempt: Callable[[], T]) -> T:
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Push without asking what became of it."""
+        self.push(name, files)
+
+    def push(self, name: str, files: Mapping[str, bytes]) -> HubCopy:
+        """Make a branch hold exactly these files, in one commit; none if it does already.
+
+        Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
+        """
+
+        def attempt() -> HubCopy:
+            found = self._find(name)
+            branch = found or self._start(name)
+            url = f"{self._api.endpoint}/{self.repo}/tree/{name}"
+            if _holds(branch, files):
+                return HubCopy(url, str(branch.sha), False)
+            if found and self._market is not None:
+                self._refuse_another_market(name, found)
+            commit = self._commit(name, branch, files)
+            return HubCopy(url, commit, True, str(found.sha) if found and MANIFEST in _listed(found) else "")
+
+        return self._of_branch(name, f"take {name}", attempt)
+
+    def _look(self, name: str) -> "ModelInfo":
+        """List a branch: its commit, and what the Hub says of the files in that."""
+        from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+
+        return self._api.model_info(self.repo, revision=name, files_metadata=True, timeout=HF_HUB_DOWNLOAD_TIMEOUT)
+
+    def _manifest(self, branch: "ModelInfo") -> dict[str, Any]:
+        _check_listing(branch)
+        return parse(self._fetch(MANIFEST, branch))
+
+    def _fetch(self, path: str, branch: "ModelInfo") -> bytes:
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]
+            build_hf_headers,
+            hf_raise_for_status,
+            http_backoff,
+        )
+
+        url = f"{self._api.endpoint}/{self.repo}/resolve/{branch.sha}/{path}"
+        response = http_backoff("GET", url, headers=build_hf_headers(token=self._api.token))
+        hf_raise_for_status(response)
+        return response.content
+
+    def _find(self, name: str) -> "ModelInfo | None":
+        """Look at a branch; None: there is none. Makes the repo, if there is none."""
+        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+        try:
+            return self._look(name)
+        except RevisionNotFoundError:
+            return None
+        except RepositoryNotFoundError:
+            report(f"{self.repo}: makes the repo, private")
+            self._api.create_repo(self.repo, private=True, exist_ok=True)
+            return None
+
+    def _start(self, name: str) -> "ModelInfo":
+        """Make a branch, which begins with what ``main`` holds; that one every repo has."""
+        if name != MAIN_BRANCH:
+            self._api.create_branch(self.repo, branch=name, exist_ok=True)
+        return self._look(name)
+
+    def _commit(self, name: str, branch: "ModelInfo", files: Mapping[str, bytes]) -> str:
+        """Commit what a branch lacks on top of what it was, all or nothing."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [  # open files go over plain LFS, never over Xet
+            *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),
+            *(CommitOperationDelete(path, is_folder=False) for path in _listed(branch) if path not in files),
+        ]
+        message = f"Push {name}"
+        done = self._api.create_commit(
+            self.repo, operations, commit_message=message, revision=name, parent_commit=branch.sha
+        )
+        return done.oid
+
+    def _refuse_another_market(self, name: str, branch: "ModelInfo") -> None:
+        """Do not replace what somebody trained on another market."""
+        market = None
+        with suppress(SnapshotError):  # nobody's snapshot
+            market = self._manifest(branch).get("market")
+        if isinstance(market, str) and market != self._market:
+            raise HubError(
+                f"{self.repo}@{name}: expected to replace a snapshot of market {self._market}, got one of "
+                f"{market[:40]!r}; use another repo for this market, or remove the branch."
+            )
+
+    def _of_branch(self, name: str, action: str, attempt: Callable[[], T]) -> T:
+        """Do something with a branch; see `_ask`. One that is not there is a `MissingSnapshotError`."""
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
         try:
             with located(f"{self.repo}@{name}", RefusedSnapshotError):
-                return self._client.retry(action, attempt)
+                return self._ask(action, attempt)
         except RepositoryNotFoundError:
             raise self._not_seen() from None
         except (RevisionNotFoundError, EntryNotFoundError):
@@ -135,136 +235,85 @@ class HubStore(Store):
             "or correct the name or the token."
         )
 
-    def _look(self, name: str, writes: bool = False) -> Branch:
-        """List a branch; to be absent is for another look if it is written to, as in `HubClient.ask`."""
-        api = self._client.api
-        info = self._client.ask(lambda: api.model_info(self.repo, revision=name, files_metadata=True), writes)
-        branch = Branch(_require_commit(info.sha), {file.rfilename: file for file in info.siblings or []})
-        for path, file in branch.files.items():
-            if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
-                raise TransientError(f"no size of {path[:60]!r}")
-        return branch
+    def _ask(self, action: str, question: Callable[[], T]) -> T:
+        """Ask the Hub for something (in words, for messages), and turn what goes wrong into a `HubError`.
 
-    def _read_manifest(self, branch: Branch) -> bytes:
-        """Give a manifest that agrees with its listing."""
-        check_listing({path: file.size or 0 for path, file in branch.files.items() if path != HOUSEKEEPING})
-        parse(data := self._fetch(MANIFEST, branch))
-        return data
-
-    def _fetch(self, path: str, branch: Branch) -> bytes:
-        """Read a file that is what the listing says; of a larger one, no more than a byte too many."""
-        from huggingface_hub import get_session
-        from huggingface_hub.errors import EntryNotFoundError
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
-
-        api, listed = self._client.api, branch.files[path]
-        longest = (listed.size or 0) + 1
-
-        def download() -> bytes:
-            url, data = f"{api.endpoint}/{self.repo}/resolve/{branch.commit}/{path}", bytearray()
-            with get_session().stream("GET", url, headers=build_hf_headers(token=api.token)) as response:
-                hf_raise_for_status(response)
-                for chunk in response.iter_bytes():
-                    data.extend(chunk[: longest - len(data)])
-                    if len(data) == longest:  # it may never end
-                        break
-            return bytes(data)
-
-        try:
-            data = self._client.ask(download)
-        except EntryNotFoundError:
-            raise damaged(path, "a file", "none") from None
-        if not _is_same(listed, data):
-            raise TransientError(f"other bytes than those of {path}")
-        return data
-
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Push without asking what became of it."""
-        self.push(name, files)
-
-    def push(self, name: str, files: Mapping[str, bytes]) -> HubCopy:
-        """Make a branch hold exactly these files, in one commit; none if it does already.
-
-        Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
-        Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid, else `HubError`.
+        The original exceptions are cut off: a server may repeat the token in what it says.
         """
-        verify(files)
-        validate_card(files[CARD].decode())
-        is_sent = False
-
-        def attempt() -> HubCopy:
-            nonlocal is_sent
-            found = self._find(name)
-            branch = found or self._start(name)
-            if branch.holds(files):
-                return HubCopy(self.url(name), branch.commit, is_sent)  # the answer to our own commit was lost
-            if found is not None:
-                self._refuse_another_market(name, found)
-            is_sent = True
-            commit = self._commit(name, branch, files)
-            return HubCopy(self.url(name), commit, True, found.commit if found and MANIFEST in found.files else "")
-
-        return self._client.retry(f"take {name}", attempt)
-
-    def _find(self, name: str) -> Branch | None:
-        """Look at a branch; None: there is none. Makes the repo, if there is none."""
-        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
         try:
-            return self._look(name)
-        except RevisionNotFoundError:
-            return None
-        except RepositoryNotFoundError:
-            report(f"{self.repo}: makes the repo, private")
-            create = self._client.api.create_repo
-            self._client.ask(lambda: create(self.repo, private=True, exist_ok=True), writes=True)
-            return None
+            return question()
+        except Exception as error:  # noqa: BLE001 - what is not the library's is raised as it is
+            raise self._explained(error, action) from None
 
-    def _start(self, name: str) -> Branch:
-        """Make a branch, which begins with what ``main`` holds; that one every repo has."""
-        if name != MAIN_BRANCH:
-            self._client.ask(lambda: self._client.api.create_branch(self.repo, branch=name), writes=True)
-        return self._look(name, writes=True)
+    def _explained(self, error: BaseException, action: str) -> BaseException:
+        """Give our error for one of the library; what is absent, and any other, stays as it is."""
+        import httpx2
+        from huggingface_hub import errors
 
-    def _commit(self, name: str, branch: Branch, files: Mapping[str, bytes]) -> str:
-        """Commit what a branch lacks on top of what it was, all or nothing."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        if isinstance(error, RuntimeError) and error.__cause__:  # it wraps what goes wrong in an upload
+            error = error.__cause__
+        if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.EntryNotFoundError):
+            return error
+        said, expected, advice = self._scrub(error), f"the Hub ({self._api.endpoint}) to {action}", "try again later"
+        if isinstance(error, errors.HfHubHTTPError):
+            status, reads = error.response.status_code, error.response.request.method in ("GET", "HEAD")
+            said = f"{status} ({self._scrub(error.server_message or error.response.reason_phrase)})"
+            if status == 401:
+                expected, advice = "a token that the Hub accepts", "set HF_TOKEN to a valid one"
+            elif status == 403:
+                expected, advice = f"the right to {'read' if reads else 'write to'} it", "use an HF_TOKEN that has it"
+        elif isinstance(error, errors.OfflineModeIsEnabled):
+            expected, said, advice = "to be online", "HF_HUB_OFFLINE=1", "unset it, or set STORAGE_BACKEND=local"
+        elif isinstance(error, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol):  # its text may hold the token
+            expected, advice = "an HF_ENDPOINT and a token that can be sent", "correct them"
+            said = f"{self._api.endpoint} and a token that is not shown here"
+        elif isinstance(error, httpx2.HTTPError):
+            said = f"the connection failed ({said or type(error).__name__})"
+        elif isinstance(error, ValueError | KeyError | TypeError | AttributeError | RuntimeError):
+            said = f"an answer that is not the Hub's ({said})"
+        else:
+            return error
+        return HubError(f"{self.repo}: expected {expected}, got: {said}; {advice}.")
 
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [  # open files go over plain LFS, never over Xet
-            *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),
-            *(CommitOperationDelete(path, is_folder=False) for path in branch.files if path not in files),
-        ]
-        done = self._client.ask(
-            lambda: self._client.api.create_commit(
-                self.repo, operations, commit_message=f"Push {name}", revision=name, parent_commit=branch.commit
-            ),
-            writes=True,
-        )
-        return _require_commit(done.oid)
+    def _scrub(self, error: object) -> str:
+        """Give the text of an error on one line, without the token."""
+        from huggingface_hub import get_token
 
-    def _refuse_another_market(self, name: str, branch: Branch) -> None:
-        """Do not replace what somebody trained on another market; None: any market will do."""
-        market = None
-        if self._market is not None:
-            with suppress(SnapshotError):  # nobody's snapshot
-                market = parse(self._read_manifest(branch)).get("market")
-        if isinstance(market, str) and market != self._market:
-            raise HubError(
-                f"{self.repo}@{name}: expected to replace a snapshot of market {self._market}, got one of "
-                f"{market[:40]!r}; use another repo for this market, or remove the branch."
-            )
+        text, token = " ".join(str(error).split()), self._api.token or get_token()
+        return text.replace(str(token), "***") if token else text
 
 
-def _is_same(file: "RepoSibling", data: bytes) -> bool:
+def _listed(branch: "ModelInfo") -> "dict[str, Any]":
+    """Give what the Hub says of the files of a branch, by name."""
+    return {file.rfilename: file for file in branch.siblings or ()}
+
+
+def _check_listing(branch: "ModelInfo") -> None:
+    check_listing({path: file.size or 0 for path, file in _listed(branch).items() if path != HOUSEKEEPING})
+
+
+def _holds(branch: "ModelInfo", files: Mapping[str, bytes]) -> bool:
+    listed = _listed(branch)
+    return set(listed) == set(files) and all(_is_same(listed[path], data) for path, data in files.items())
+
+
+def _is_same(file: Any, data: bytes) -> bool:
     """Tell whether a file holds these bytes: by their SHA-256 if it is kept apart from git, else by git's own hash."""
-    if file.size != len(data):
-        return False
     if file.lfs is not None:
-        return file.lfs.sha256 == hashlib.sha256(data).hexdigest()
-    return file.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324 - git's own
+        return bool(file.lfs.sha256 == hashlib.sha256(data).hexdigest())
+    return bool(file.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest())  # noqa: S324 - git's own
 
 
-def _require_commit(commit: object) -> str:
-    if not (isinstance(commit, str) and _COMMIT.fullmatch(commit)):
-        raise TransientError("a branch without a commit")
-    return commit
+@lru_cache
+def _prepare_library() -> None:
+    """Give the library a connection pool that does not wait for ever, once in a process, and let it be quiet."""
+    import httpx2
+    from huggingface_hub import constants, get_session, set_client_factory
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    hooks = get_session().event_hooks  # the library's own: HF_HUB_OFFLINE, and its log
+    seconds = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    set_client_factory(lambda: httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=seconds))
+    disable_progress_bars()  # ours is a line a snapshot
+    log = logging.getLogger("huggingface_hub._commit_api")
+    log.addFilter(lambda record: "not supported by Xet" not in record.getMessage())

@@ -15,8 +15,7 @@ from brain_assets import registry
 from brain_assets.errors import ConfigError, LookAheadError, RefusedSnapshotError, SnapshotError, SnapshotFileError
 from brain_assets.paths import DataPath, as_place
 from brain_assets.store.checks import check_identity, located
-from brain_assets.store.hub import HubStore
-from brain_assets.store.hub_client import HubAddress
+from brain_assets.store.hub import HubAddress, HubStore
 from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, build, parse_json, refused, render_json, verify
 from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore, read_files

@@ -22,16 +22,14 @@ from brain_assets.errors import (
 )
 from brain_assets.paths import DataPath, as_place, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
-from brain_assets.retry import RetryPolicy
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import check_identity
 from brain_assets.store.fingerprint import Fingerprint
-from brain_assets.store.hub import HubCopy, HubStore
-from brain_assets.store.hub_client import HUB_POLICY, HubAddress
+from brain_assets.store.hub import HubAddress, HubCopy, HubStore
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.sync import Plan, compare
+from brain_assets.store.sync import compare, differing, transfer
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
@@ -54,7 +52,6 @@ class SnapshotLocalStorage:
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
     hub : HubAddress, optional
         The family's model repo; default: what the environment says if `root` is left out too, else none.
-    policy : RetryPolicy, optional
     market : str, optional
         What its snapshots were trained on: one of another market is not taken from the Hub, nor replaced there.
     """
@@ -64,7 +61,6 @@ class SnapshotLocalStorage:
         family: str,
         root: str | DataPath | None = None,
         hub: HubAddress | None = None,
-        policy: RetryPolicy = HUB_POLICY,
         market: str | None = None,
     ) -> None:
         if family not in registry.names():
@@ -78,7 +74,7 @@ class SnapshotLocalStorage:
         self.family, self.folder, self.hub = family, as_place(root) / family, hub
         self.store = FolderStore(self.folder)
         self._market = market
-        self._repo = HubStore(hub, policy, market) if hub else None
+        self._repo = HubStore(hub, market) if hub else None
 
     def of_seed(self, number: int) -> "SnapshotLocalStorage":
         """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
@@ -99,6 +95,8 @@ class SnapshotLocalStorage:
     def load(self, name: str) -> ModelSnapshot:
         """Read a model; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
         return ModelSnapshot.from_files(self.folder / name, self.store.read(name), name, self.family)
+
+    # Main versions
 
     def list_versions(self) -> list[str]:
         """Name all main versions that verify, oldest first."""
@@ -127,6 +125,8 @@ class SnapshotLocalStorage:
             )
         self.load(name)
         replace_file(self.folder / CURRENT, f"{name}\n")
+
+    # Snapshots here
 
     def path(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot, whether it exists or not."""
@@ -169,14 +169,13 @@ class SnapshotLocalStorage:
 
     def refuse_damaged(self, cutoff_date: datetime.date) -> None:
         """Raise `DamagedSnapshotError`, which names the file, if a snapshot is there but not as it was written."""
-        name = snapshot_name(cutoff_date)
-        with suppress(MissingSnapshotError):
-            if self.store.find(name) is None:
-                self.store.read(name)
+        if not self.snapshot_exists(cutoff_date):
+            with suppress(MissingSnapshotError):
+                self.store.read(snapshot_name(cutoff_date))
 
     def list_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that exist, oldest first."""
-        return sorted(filter(None, map(parse_snapshot_name, self.list_existing(parse_snapshot_name))))
+        return _dates(self.list_existing(parse_snapshot_name))
 
     def get_snapshot_for_year(self, year: int) -> datetime.date | None:
         """Give the cut-off of the snapshot here to forecast a year with: of the year before, or the closest earlier."""
@@ -251,7 +250,7 @@ class SnapshotLocalStorage:
 
         A repo that is not there has none, or raises `HubError`.
         """
-        return sorted(filter(None, map(parse_snapshot_name, self.repo.commits(must_exist))))
+        return _dates(self.repo.commits(must_exist))
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
@@ -265,7 +264,7 @@ class SnapshotLocalStorage:
             found = sorted({*found, *self.list_hf_snapshots(must_exist=True)})
         for date in sorted(set(wanted) - set(found)):
             older = max((each for each in found if each < date), default=datetime.date.min)
-            for each in filter(None, map(parse_snapshot_name, self.store.list())):
+            for each in _dates(self.store.list()):
                 if older < each <= date:
                     self.refuse_damaged(each)
         return found
@@ -280,10 +279,13 @@ class SnapshotLocalStorage:
 
     def _sync(self, verb: str, force: bool = False) -> list[datetime.date]:
         own, done = {self.family: self}, []
-        for each in Plan(verb, own, compare(own), force).run():
-            date = parse_snapshot_name(each.name)
-            if date is not None and each.result in ("pushed", "pulled"):
-                done.append(date)
+        for each in transfer(verb, own, differing(verb, compare(own)), force):
+            if each.state in ("pushed", "pulled"):
+                done.append(each.name)
             else:
-                warn(f"{each.family} {each.name}: {each.result}: {each.detail}")
-        return done
+                warn(f"{each.family} {each.name}: {each.state}: {each.detail}")
+        return _dates(done)
+
+
+def _dates(names: Collection[str]) -> list[datetime.date]:
+    return sorted(filter(None, map(parse_snapshot_name, names)))

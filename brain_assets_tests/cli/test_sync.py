@@ -18,16 +18,15 @@ from brain_assets_tests.backfills import COMMAND, Finished, outcomes
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.test_hub import hub_of
 from brain_assets_tests.graph.worlds import MODELS
-from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.store.hubs import KINDS, TOKEN, EchoingHub, WatchedHub, fault
+from brain_assets_tests.loopback_hub import KINDS, TOKEN, Fault, LoopbackHub
 
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
 NAMES = [f"snapshot-{year}-12-31" for year in backfills.YEARS]
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[WatchedHub]:
-    with WatchedHub() as opened:
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as opened:
         yield opened
 
 
@@ -38,7 +37,7 @@ def run(data_dir: Path, *arguments: str, hub: LoopbackHub | None = None, **varia
 
 
 @pytest.fixture(scope="module")
-def pushed(finished: Finished, hub: WatchedHub, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pushed(finished: Finished, hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder whose snapshots are on the Hub."""
     data_dir = finished.copy(tmp_path_factory.mktemp("pushed"))
     dry = run(data_dir, "sync", "push", "--dry-run", hub=hub)
@@ -59,7 +58,7 @@ def test_years_and_force_choose_what_is_transferred(finished: Finished, tmp_path
     storage = SnapshotLocalStorage("lstm", data_dir / "models")
     there = storage.load_snapshot(cutoff_of_year(2020))
     storage.write_snapshot(replace(there, card=f"{there.card}\nMine.\n"))
-    with hub_of(finished.data_dir / "models") as filled, WatchedHub() as empty:
+    with hub_of(finished.data_dir / "models") as filled, LoopbackHub() as empty:
         pushed = run(data_dir, "sync", "push", "--family", "lstm", "--year", "2019", hub=empty)
         assert "1 pushed; 0 equal or only on the other side" in pushed.stdout, pushed.stderr
         kept = run(data_dir, "sync", "pull", "--family", "lstm", "--year", "2020", hub=filled)
@@ -69,7 +68,7 @@ def test_years_and_force_choose_what_is_transferred(finished: Finished, tmp_path
     assert storage.load_snapshot(cutoff_of_year(2020)).card == there.card
 
 
-def test_status_shows_here_hub_and_whether_they_are_equal(pushed: Path, hub: WatchedHub, tmp_path: Path) -> None:
+def test_status_shows_here_hub_and_whether_they_are_equal(pushed: Path, hub: LoopbackHub, tmp_path: Path) -> None:
     shown = run(pushed, "sync", "status", "--family", "lstm", hub=hub)
     assert shown.returncode == 0, shown.stderr
     commits = hub.branches("user/lstm")
@@ -84,7 +83,7 @@ def test_status_shows_here_hub_and_whether_they_are_equal(pushed: Path, hub: Wat
 
 @pytest.mark.slow
 def test_pull_adopt_and_backfill_train_nothing(
-    pushed: Path, finished: Finished, hub: WatchedHub, tmp_path: Path
+    pushed: Path, finished: Finished, hub: LoopbackHub, tmp_path: Path
 ) -> None:
     pulled = run(tmp_path, "sync", "pull", hub=hub)
     assert pulled.returncode == 0, pulled.stderr
@@ -134,7 +133,7 @@ def test_pull_adopt_and_backfill_train_nothing(
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
-    hub: WatchedHub, tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], words: tuple[str, ...]
+    hub: LoopbackHub, tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], words: tuple[str, ...]
 ) -> None:
     failed = run(tmp_path, *arguments, **{"HF_ENDPOINT": hub.endpoint, **variables})
     assert failed.returncode == 2
@@ -144,20 +143,21 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished, tmp_path: Path) -> None:
-    with EchoingHub(403, method="POST") as hub:
+    with LoopbackHub() as hub:
+        hub.fail(Fault("echo 403", "POST ", times=None))
         data_dir = finished.copy(tmp_path)
         failed = run(data_dir, "sync", "push", "--family", "lstm", hub=hub)
         assert failed.returncode == 1
-        words = "expected the right to write to it, got 403 (we do not like Bearer ***)"
+        words = "expected the right to write to it, got: 403 (cannot serve you, Bearer ***)"
         assert failed.stdout.count(words) == failed.stdout.count(" failed: user/lstm: ") == 3
     assert TOKEN not in failed.stdout + failed.stderr
 
 
 @pytest.mark.slow
 def test_run_that_meets_every_fault_goes_through_and_tells_nobody_the_token(finished: Finished, tmp_path: Path) -> None:
-    with WatchedHub() as hub:
+    with LoopbackHub() as hub:
         for place, kind in enumerate(kind for kind in KINDS if kind != "silence"):
-            hub.fail(fault(kind, at=3 + 12 * place))
+            hub.fail(Fault(kind, at=3 + 12 * place))
         done = run(tmp_path, "backfill", "2019-2020", "--config", str(finished.config), hub=hub)
         assert done.returncode == 0, done.stdout + done.stderr
         assert all(said.startswith("made") for said in outcomes(done.stdout).values())

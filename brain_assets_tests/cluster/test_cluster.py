@@ -10,19 +10,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 
 from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.cluster import pool
-from brain_assets.cluster.config import ClusterConfig, WorkerResources, read_cluster_config, worker_environment
 from brain_assets.errors import ConfigError
-from brain_assets.graph.options import WALKFORWARD
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.tasks import Task
 from brain_assets.progress import Say
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import (
     ASSETS,
+    REPOSITORY,
     YEARS,
     all_but,
     assert_nothing_half,
@@ -37,7 +35,6 @@ from brain_assets_tests.backfills import (
     statuses,
     write_config,
 )
-from brain_assets_tests.graph.worlds import DEFS
 from brain_assets_tests.postgres import home_on_postgres, postgres
 from brain_assets_tests.ray_nodes import Cluster, ray_cluster
 
@@ -48,38 +45,23 @@ PATIENCE = 600
 """Seconds; much more than anything here takes on a machine that does nothing else."""
 
 
-def test_what_a_worker_asks_for_is_configured_by_asset_then_by_pool(tmp_path: Path) -> None:
-    path = tmp_path / "cluster.yaml"
-    training, policy = {"num_cpus": 2, "memory": 1_000_000_000}, {"num_gpus": 0.5, "resources": {"big": 1}}
-    path.write_text(yaml.safe_dump({"retries": 1, "resources": {"training": training, "sac_policy": policy}}))
-    config = read_cluster_config(path, ("lstm_snapshot", "sac_policy"))
-    assert config.retries == 1
-    workers = object.__new__(pool.RayPool)  # without a cluster
-    workers._config, workers._job = config, DEFS.resolve_job_def(WALKFORWARD)
-    assert {name: workers._asked_by(Task(name, 2019)) for name in ("lstm_snapshot", "sac_policy", "raw_prices")} == {
-        "lstm_snapshot": WorkerResources(num_cpus=2, memory=1_000_000_000),
-        "sac_policy": WorkerResources(num_gpus=0.5, resources={"big": 1}),
-        "raw_prices": WorkerResources(),
-    }
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("resources: {trainings: {num_cpus: 1}}", "expected under resources names of assets, market or training, got"),
-        ("resources: {training: {num_cpus: -1}}", "training.num_cpus: Input should be greater than or equal to 0"),
-        ("resources: [", "expected a YAML file, got: while parsing"),
+        ("workers: 3", "workers: Extra inputs are not permitted, got 3; correct the file."),
+        ("num_cpus: -1", "num_cpus: Input should be greater than or equal to 0, got -1; correct the file."),
+        ("num_cpus: [", "expected a YAML file, got: while parsing"),
+        (None, "expected a YAML file, got: "),
     ],
 )
-def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, content: str, words: str) -> None:
+def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, content: str | None, words: str) -> None:
     path = tmp_path / "cluster.yaml"
-    path.write_text(content)
+    if content is not None:
+        path.write_text(content)
     with pytest.raises(ConfigError) as caught:
-        read_cluster_config(path, ("lstm_snapshot", "sac_policy"))
-    assert str(caught.value).startswith(f"{path}: ")
-    assert words in str(caught.value)
-    with pytest.raises(ConfigError, match=r"expected a YAML file, got: .*No such file"):
-        read_cluster_config(tmp_path / "none.yaml", ())
+        pool.read_cluster_config(path)
+    assert str(caught.value).startswith(f"{path}: {words}")
+    assert pool.read_cluster_config(REPOSITORY / "deploy" / "ray" / "cluster.yaml") == pool.ClusterConfig()
 
 
 def test_a_worker_is_told_the_settings_whole_paths_and_no_secret(
@@ -93,7 +75,7 @@ def test_a_worker_is_told_the_settings_whole_paths_and_no_secret(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("BRAIN_SYMBOLS", "AAA,BBB")
     monkeypatch.setenv("BRAIN_ENGINE", "ray")
-    told = worker_environment(read_settings(), ClusterConfig())
+    told = pool.worker_environment(read_settings(), pool.ClusterConfig())
     assert told == {
         "OMP_NUM_THREADS": "1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
@@ -182,16 +164,13 @@ def test_seeds_are_spread_over_the_nodes_and_are_those_of_one_machine(tmp_path: 
 def test_a_node_that_dies_in_training_costs_that_run_and_nothing_else(tmp_path: Path) -> None:
     config = long_training(tmp_path)
     data = all_but(["ppo_policy", "backtest"], tmp_path / "data", config)
-    asked = write_config(tmp_path / "cluster.yaml", {"resources": {"ppo_policy": {"resources": {"tower": 1}}}})
-    with ray_cluster(1) as cluster:
-        tower = ("--resources", '{"tower": 1}')
-        doomed = cluster.add_node(*tower)
-        variables = {"RAY_ADDRESS": cluster.address, "BRAIN_CLUSTER_CONFIG": str(asked)}
-        command = ("backfill", "2019", "--engine", "ray", "--config", str(config), "--assets", "ppo_policy")
-        running = start(data, *command, **variables)
+    command = ("backfill", "2019", "--engine", "ray", "--config", str(config), "--assets", "ppo_policy")
+    with ray_cluster(1, "--num-cpus=0") as cluster:
+        doomed = cluster.add_node()
+        running = start(data, *command, RAY_ADDRESS=cluster.address)
         await_training(data / "dagster")
         cluster.kill_node(doomed)
-        cluster.add_node(*tower)
+        cluster.add_node()
         assert running.wait(PATIENCE) == 0
     assert_nothing_half(data)
     assert statuses(data / "dagster") == ["FAILURE", "SUCCESS"]

@@ -203,7 +203,7 @@ def test_every_line_of_the_hub_does_what_the_method_did(
         assert not (folder / "snapshot-2021-12-31").exists()
         wait_for(server, launch(server, 12, known))
         assert {name: read_files(folder / name) for name in names} == original
-        assert [name for _, name in hub.repos()] == ["user/lstm"]
+        assert hub.repos() == ["user/lstm"]
 
 
 def listed(answer: Any) -> dict[str, str]:

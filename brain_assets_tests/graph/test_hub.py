@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
-from huggingface_hub import HfApi
 
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.simulator.market import SimulatorMarket
@@ -20,12 +19,12 @@ from brain_assets_tests.conftest import FAMILIES, SYMBOLS
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as without_hub
 from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind
+from brain_assets_tests.store.hubs import WatchedHub, bind
 
 
-def machine(root: Path, hub: LoopbackHub | str, attempts: int = 5, tables: TableStore | None = None) -> dict[str, Any]:
+def machine(root: Path, hub: LoopbackHub | str, tables: TableStore | None = None) -> dict[str, Any]:
     """Give the resources of a machine of its own, whose snapshots go to the Hub."""
-    storages = {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES}
+    storages = {family: bind(root / "models", hub, family=family) for family in FAMILIES}
     return {
         **without_hub(SimulatorMarket(SYMBOLS), root / "models", tables),
         "snapshot_io": SnapshotIOManager(storages),
@@ -38,7 +37,7 @@ def storages_of(resources: Mapping[str, Any]) -> Mapping[str, SnapshotLocalStora
 
 def drop(hub: WatchedHub, branch: str) -> None:
     """Remove a branch of the LSTM's repo, as its owner may."""
-    HfApi(hub.endpoint, token=TOKEN).delete_branch("user/lstm", branch=branch)
+    hub.remove("user/lstm", branch)
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def hub_of(models: Path) -> Iterator[WatchedHub]:
             hub.add_repo(f"user/{family}")
             for year in YEARS:
                 branch = f"snapshot-{year}-12-31"
-                hub.put(f"user/{family}", branch, read_files(models / family / branch), "copied")
+                hub.put(f"user/{family}", branch, read_files(models / family / branch))
         yield hub
 
 
@@ -127,7 +126,7 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
     branches = ("snapshot-2020-12-31", "snapshot-2019-12-31")
     for branch in branches:
         files = copied_hub.files("user/lstm", branch)
-        copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"}, "a present")
+        copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"})
     result = run_year(2021, second, names=("walkforward_forecasts",))
     table = second["table_io"].store.read_year("walkforward_forecasts", 2021)
     assert set(table["lstm_source"]) == {"momentum"}
@@ -141,7 +140,7 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
 
 @pytest.mark.slow
 def test_hub_that_is_down_is_not_needed_for_what_is_here(world: World, tmp_path: Path) -> None:
-    second = machine(tmp_path, "http://127.0.0.1:9", attempts=1)  # nobody listens there
+    second = machine(tmp_path, "http://127.0.0.1:9")  # nobody listens there
     for family in MODELS.values():
         shutil.copytree(world.models / family, storages_of(second)[family].folder)
     for year in YEARS:
@@ -161,7 +160,7 @@ def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_see
             (hub, "expected a model repo that HF_TOKEN lets us read, got none of this name"),
             ("http://127.0.0.1:9", "expected the Hub (http://127.0.0.1:9) to list its branches"),
         ):
-            resources = machine(tmp_path, target, attempts=1)
+            resources = machine(tmp_path, target)
             run_year(2019, resources, names=(*RAW, "walkforward_forecasts"))  # the bootstrap asks for none
             result = run_year(2020, resources, names=(*RAW, "walkforward_forecasts"), raise_on_error=False)
             [failure] = [event for event in result.all_events if event.is_step_failure]

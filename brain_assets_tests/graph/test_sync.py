@@ -49,7 +49,7 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     """Run a job with the storages of one machine."""
     root = storage.folder.parent
-    storages = {family: bind(root, hub, token, attempts=1, family=family) for family in FAMILIES}
+    storages = {family: bind(root, hub, token, family=family) for family in FAMILIES}
     resources = {"snapshot_io": SnapshotIOManager(storages)}
     return DEFS.resolve_job_def(f"sync_{verb}").execute_in_process(
         run_config={"ops": {verb: {"config": config}}}, resources=resources, raise_on_error=False

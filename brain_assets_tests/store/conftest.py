@@ -15,7 +15,8 @@ from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.store.hubs import DATE, Files, WatchedHub, bind, dated, fill
+from brain_assets_tests.loopback_hub import Files, LoopbackHub
+from brain_assets_tests.store.hubs import DATE, bind, dated, fill
 
 
 @pytest.fixture(scope="session")
@@ -43,18 +44,18 @@ def three(trained: ModelSnapshot) -> Mapping[datetime.date, Files]:
 
 
 @pytest.fixture
-def hub() -> Iterator[WatchedHub]:
-    with WatchedHub() as hub:
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as hub:
         yield hub
 
 
 @pytest.fixture
-def storage(tmp_path: Path, hub: WatchedHub, files: Files) -> SnapshotLocalStorage:
+def storage(tmp_path: Path, hub: LoopbackHub, files: Files) -> SnapshotLocalStorage:
     """A storage that holds the snapshot of `DATE`, and whose Hub is empty."""
     return fill(bind(tmp_path / "models", hub), {DATE: files})
 
 
 @pytest.fixture
-def empty(tmp_path: Path, hub: WatchedHub) -> SnapshotLocalStorage:
+def empty(tmp_path: Path, hub: LoopbackHub) -> SnapshotLocalStorage:
     """Another machine's storage: it holds nothing."""
     return bind(tmp_path / "elsewhere", hub)

@@ -8,17 +8,7 @@ from hypothesis import strategies as st
 
 from brain_assets.errors import DamagedSnapshotError, SnapshotError
 from brain_assets.store.checks import check_identity
-from brain_assets.store.manifest import (
-    CONFIG,
-    FILES,
-    MANIFEST,
-    PAYLOAD,
-    build,
-    check_listing,
-    parse,
-    parse_json,
-    verify,
-)
+from brain_assets.store.manifest import CONFIG, FILES, MANIFEST, PAYLOAD, build, parse, parse_json, verify
 
 CONTENT = {name: f"{name} é".encode() * 20 for name in PAYLOAD}
 METADATA: dict[str, Any] = {
@@ -32,16 +22,12 @@ METADATA: dict[str, Any] = {
 }
 
 
-def canonical(values: dict[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
-
-
 def signed(**changes: Any) -> bytes:
     """A manifest with other values, and the right hash over itself."""
     values = {**json.loads(build(CONTENT, METADATA)[MANIFEST]), **changes}
     del values["manifest"]
     own = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-    return canonical({**values, "manifest": own})
+    return (json.dumps({**values, "manifest": own}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def test_a_manifest_states_hash_and_size_of_every_file_and_the_hash_of_itself() -> None:
@@ -58,54 +44,38 @@ def test_a_manifest_states_hash_and_size_of_every_file_and_the_hash_of_itself() 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_absent_short_long_and_huge_files_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_short_long_and_further_files_are_named(name: str) -> None:
     files = build(CONTENT, METADATA)
     for other in (files[name][:-1], files[name] + b"\n", b""):
         with pytest.raises(DamagedSnapshotError, match=f"^{name}: "):
             verify({**files, name: other})
-    sizes = {each: len(data) for each, data in files.items()}
-    with pytest.raises(DamagedSnapshotError, match=f"^{name}: expected at most [0-9,]+ bytes, got 1,000,000,000;"):
-        check_listing({**sizes, name: 10**9})
+    with pytest.raises(DamagedSnapshotError, match=r"'\.\./x': expected no files but .*, got one more"):
+        verify({**files, "../x": b""})
     del files[name]
     with pytest.raises(DamagedSnapshotError, match=f"^{name}: expected a file, got none;"):
         verify(files)
 
 
-def test_a_file_more_is_refused() -> None:
-    with pytest.raises(DamagedSnapshotError, match=r"'\.\./x': expected no files but .*, got one more"):
-        verify({**build(CONTENT, METADATA), "../x": b""})
-
-
-@pytest.mark.parametrize("key", ["files", "sizes"])
-def test_what_a_manifest_states_may_be_anything(key: str) -> None:
-    listed = json.loads(build(CONTENT, METADATA)[MANIFEST])[key]
-    for stated in (None, [], {}, {"a": 1}, 3):
-        with pytest.raises(DamagedSnapshotError, match=rf"metadata.json: expected model.safetensors, .* under {key}"):
-            parse(signed(**{key: stated}))
-    for stated in (None, "x", [], 1.5, -1) if key == "files" else ():
+def test_what_a_manifest_states_may_be_anything() -> None:
+    for key in ("files", "sizes"):
+        for stated in (None, [], {}, {"a": 1}):
+            with pytest.raises(DamagedSnapshotError, match=rf"metadata.json: expected model.safetensors, .* {key}"):
+                parse(signed(**{key: stated}))
+    listed = json.loads(build(CONTENT, METADATA)[MANIFEST])["files"]
+    for stated in (None, "x", [], -1):
         with pytest.raises(DamagedSnapshotError, match=r"^config.json: expected"):
-            verify({**CONTENT, MANIFEST: signed(**{key: {**listed, CONFIG: stated}})})
+            verify({**CONTENT, MANIFEST: signed(files={**listed, CONFIG: stated})})
 
 
-HOSTILE = {
-    "empty": b"",
-    "not UTF-8": b"\xff",
-    "a list": b"[]\n",
-    "deep": b"[" * 100_000,
-    "NaN": b'{\n  "a": NaN\n}\n',
-    "beyond floats": b'{\n  "a": 1e400\n}\n',
-    "5,000 digits": b'{\n  "a": 1' + b"0" * 5000 + b"\n}\n",
-    "a key twice": b'{\n  "a": 1,\n  "a": 2\n}\n',
-    "other spacing": b'{"a": 1}',
-    "huge": b" " * (4 * 2**20 + 1),
-}
+HOSTILE = (b"", b"\xff", b"[]\n", b"[" * 100_000, b'{\n  "a": NaN\n}\n', b'{\n  "a": 1e400\n}\n', b'{"a": 1}')
+HOSTILE += (b'{\n  "a": 1' + b"0" * 5000 + b"\n}\n", b'{\n  "a": 1,\n  "a": 2\n}\n', b" " * (4 * 2**20 + 1))
 
 
-@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_json_is_refused_in_one_sentence(data: bytes) -> None:
-    for read in (parse, lambda data: parse_json(MANIFEST, data)):
-        with pytest.raises(DamagedSnapshotError, match=r"^metadata.json: expected [^\n]{1,200}$"):
-            read(data)
+def test_hostile_json_is_refused_in_one_sentence() -> None:
+    for data in HOSTILE:
+        for read in (parse, lambda data: parse_json(MANIFEST, data)):
+            with pytest.raises(DamagedSnapshotError, match=r"^metadata.json: expected [^\n]{1,200}$"):
+                read(data)
 
 
 @given(st.binary(max_size=200))

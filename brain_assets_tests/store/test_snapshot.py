@@ -45,13 +45,6 @@ FAMILIES = ("lstm", "patchtst", "ppo", "sac")
 Files = dict[str, bytes]
 
 
-class Made(dict[str, Files]):
-    """By family; short where a test that fails says what it got."""
-
-    def __repr__(self) -> str:
-        return "made"
-
-
 @pytest.fixture(scope="module")
 def snapshots(
     panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig, tmp_path_factory: pytest.TempPathFactory
@@ -69,7 +62,7 @@ def snapshots(
 
 @pytest.fixture(scope="module")
 def made(snapshots: Mapping[str, ModelSnapshot]) -> Mapping[str, Files]:
-    return Made({family: snapshot.files for family, snapshot in snapshots.items()})
+    return {family: snapshot.files for family, snapshot in snapshots.items()}
 
 
 def forged(files: Files, metadata: Callable[[dict], object] = lambda _: None, **changes: bytes) -> Files:
@@ -168,32 +161,22 @@ def nothing_unpickled() -> Iterator[None]:
     assert seen == []
 
 
-BOMBS = {
-    "a shell": pickle.dumps(Call(os.system, "touch was-here")),
-    "3 GB of zeros": pickle.dumps(Call(bytearray, 3 * 2**30)),
-    "nested until the interpreter breaks": b"\x80\x04)" + b"\x85" * 1_000_000 + b".",
-}
+BOMB = pickle.dumps(Call(os.system, "touch was-here"))
 
 
-@pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
 def test_a_bomb_beside_a_good_model_is_never_opened(
-    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], content: bytes, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    made: Mapping[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as target:
-        target.writestr("archive/data.pkl", content)
+        target.writestr("archive/data.pkl", BOMB)
     with nothing_unpickled():
-        for weights in (content, archive.getvalue()):
-            files = forged(made["lstm"], weights_pt=weights, feature_scaler_pkl=content)
-            loaded = ModelSnapshot.from_files("here", files)
-            for name, array in snapshots["lstm"].arrays.items():
-                np.testing.assert_array_equal(loaded.arrays[name], array)
+        for weights in (BOMB, archive.getvalue()):
+            ModelSnapshot.from_files("here", forged(made["lstm"], weights_pt=weights, feature_scaler_pkl=BOMB))
     assert not (tmp_path / "was-here").exists()
-    if content == BOMBS["a shell"]:  # it goes off where somebody opens it
-        pickle.loads(content)
-        assert (tmp_path / "was-here").exists()
+    pickle.loads(BOMB)  # it goes off where somebody opens it
+    assert (tmp_path / "was-here").exists()
 
 
 # ---- model.safetensors
@@ -206,40 +189,22 @@ def test_a_bomb_beside_a_good_model_is_never_opened(
         ("ppo", {"actor.own.weight": np.zeros((9, 9), np.float32)}, "float32 (8, 8), as config.json says"),
         ("ppo", {"log_std": np.array([0.0, NAN], np.float32)}, "a usual size in log_std"),
         ("sac", {"scaler.scale": np.zeros(10)}, "a usual size in scaler.scale"),
+        *(
+            (family, dict.fromkeys(SCALER_NAMES[:3], np.ones(4)), f"expected a scaler of {n} features, got one of 4;")
+            for family, n in (("lstm", 5), ("patchtst", 12), ("ppo", 10))
+        ),
     ],
 )
 def test_arrays_that_are_not_the_familys_are_refused(
     made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str, changes: dict[str, Any],
     sentence: str,
 ) -> None:  # fmt: skip
-    arrays = {**snapshots[family].arrays, **changes}
-    model = write_arrays({name: array for name, array in arrays.items() if array is not None})
-    got = refusal(made[family], model_safetensors=model)
+    got = refusal(made[family], model_safetensors=write_arrays({**snapshots[family].arrays, **changes}))
     assert got.startswith("model.safetensors: ")
     assert sentence in got
 
 
-@pytest.mark.parametrize(("family", "n_features"), [("lstm", 5), ("patchtst", 12), ("ppo", 10)])
-def test_a_scaler_of_another_number_of_features_is_refused(
-    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str, n_features: int
-) -> None:
-    arrays = {**snapshots[family].arrays, **dict.fromkeys(SCALER_NAMES[:3], np.ones(4))}
-    sentence = refusal(made[family], model_safetensors=write_arrays(arrays))
-    assert sentence.startswith(f"model.safetensors: expected a scaler of {n_features} features, got one of 4;")
-
-
-@pytest.mark.parametrize(("family", "other"), [("lstm", "patchtst"), ("ppo", "sac"), ("lstm", "ppo")])
-def test_a_model_under_the_name_of_another_family_is_refused(
-    made: Mapping[str, Files], family: str, other: str
-) -> None:
-    assert refusal(made[family], put("family", other)).startswith("config.json: ")
-
-
 # ---- config.json
-
-
-def config_json(snapshot: ModelSnapshot, **changes: object) -> bytes:
-    return render_json({name: value for name, value in {**snapshot.config, **changes}.items() if value is not ...})
 
 
 @pytest.mark.parametrize(
@@ -248,33 +213,32 @@ def config_json(snapshot: ModelSnapshot, **changes: object) -> bytes:
         ("lstm", {"units": 3}, ""),
         ("lstm", {"clip": ...}, "clip"),
         ("lstm", {"hidden_size": 10**9}, "hidden_size"),
-        ("lstm", {"window": 10**12}, "window"),
         ("lstm", {"window": "60"}, "window"),
         ("lstm", {"target": ["raw"]}, "target"),
         ("ppo", {"training": {**PpoConfig().model_dump(), "hidden": 10**9}}, "hidden"),
         ("ppo", {"rules": {"min_cash": 0.0, "max_weight": 99, "cost_bps": 0}}, "max_weight"),
         ("ppo", {"more": 1}, "keys"),
+        ("lstm", {"hidden_size": 8}, "float32 (32, 5), as config.json says, got float32 (16, 5)"),
     ],
 )
-def test_a_configuration_that_is_none_is_refused(
+def test_a_configuration_that_is_none_or_of_another_network_is_refused(
     made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str, changes: dict[str, object],
     problem: str,
 ) -> None:  # fmt: skip
-    sentence = refusal(made[family], config_json=config_json(snapshots[family], **changes))
-    assert sentence.startswith("config.json: ")
+    values = {name: value for name, value in {**snapshots[family].config, **changes}.items() if value is not ...}
+    sentence = refusal(made[family], config_json=render_json(values))
+    assert sentence.startswith(("config.json: ", "model.safetensors: "))
     assert problem in sentence
 
 
-def test_a_configuration_of_another_network_is_refused(
-    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot]
-) -> None:
-    sentence = refusal(made["lstm"], config_json=config_json(snapshots["lstm"], hidden_size=8))
-    assert "float32 (32, 5), as config.json says, got float32 (16, 5)" in sentence
-
-
-def test_a_configuration_that_is_no_object_is_refused(made: Mapping[str, Files]) -> None:
+def test_files_that_cannot_be_read_and_a_model_of_another_family_are_refused(made: Mapping[str, Files]) -> None:
     for content in (b"\xff\xfe", b"[]", b"[" * 100_000):
         assert refusal(made["lstm"], config_json=content).startswith("config.json: expected ")
+    assert refusal(made["lstm"], README_md=b"\xff").startswith(
+        "README.md: expected UTF-8 text, got bytes that are none"
+    )
+    for family, other in (("lstm", "patchtst"), ("ppo", "sac"), ("lstm", "ppo")):
+        assert refusal(made[family], put("family", other)).startswith("config.json: ")
 
 
 # ---- metadata.json and README.md
@@ -333,12 +297,6 @@ def test_metadata_without_what_is_needed_later_is_refused(
 )
 def test_metadata_that_say_less_are_taken(made: Mapping[str, Files], family: str, path: str, value: object) -> None:
     ModelSnapshot.from_files("x", forged(made[family], put(path, value)))
-
-
-def test_a_card_that_is_no_text_is_refused(made: Mapping[str, Files]) -> None:
-    assert refusal(made["lstm"], README_md=b"\xff").startswith(
-        "README.md: expected UTF-8 text, got bytes that are none"
-    )
 
 
 JSON = st.recursive(

@@ -1,230 +1,214 @@
-"""What every store promises, run on a disk, on an S3 server and on a Hub."""
+"""What every store promises, run on a disk, on an S3 server and on a Hub; and what only a disk can do."""
 
-import itertools
 import os
 import random
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from brain_assets.errors import BrainAssetsError, DamagedSnapshotError, MissingSnapshotError, SnapshotError
-from brain_assets.retry import RetryPolicy
-from brain_assets.store.manifest import CARD, MANIFEST, MODEL
-from brain_assets.store.places import Store
+from brain_assets.errors import (
+    BrainAssetsError,
+    DamagedSnapshotError,
+    MissingSnapshotError,
+    SnapshotError,
+    StorageError,
+)
+from brain_assets.store.manifest import CARD, FILES, MANIFEST, MODEL
+from brain_assets.store.places import FolderStore
+from brain_assets_tests.loopback_hub import TOKEN, Files
 from brain_assets_tests.loopback_s3 import forget_connections
-from brain_assets_tests.store.hubs import TOKEN, Files, WatchedHub
-from brain_assets_tests.store.places import DEATHS, FAULTS, NAME, Bucket, Disk, Hub, Place, made_up
+from brain_assets_tests.store.places import NAME, Folder, Hub, Place, disk, made_up
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
 OLD, NEW = made_up(1), made_up(2)
 
 
-def open_place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def open_place(kind: str, request: pytest.FixtureRequest) -> Place:
     if kind == "disk":
-        return Disk(tmp_path / "root")
+        return disk(request.getfixturevalue("tmp_path"))
     if kind == "hub":
-        hub = request.getfixturevalue("hub")
-        hub.add_repo("user/lstm")
-        return Hub(hub)
+        return Hub(request.getfixturevalue("hub"))
     s3 = request.getfixturevalue("s3")
-    return Bucket(s3.place(), s3)
+    return Folder(s3.place(), s3)
 
 
 @pytest.fixture(params=["disk", "s3", "hub"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return open_place(request.param, request, tmp_path)
+def place(request: pytest.FixtureRequest) -> Place:
+    return open_place(request.param, request)
 
 
 @pytest.fixture(params=["s3", "hub"])
-def remote(request: pytest.FixtureRequest, tmp_path: Path, quick: None) -> Place:
-    return open_place(request.param, request, tmp_path)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short waits and time-outs."""
+def remote(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """One with short waits and time-outs."""
+    import httpx2
     from fsspec.config import conf
+    from huggingface_hub import get_session
 
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.003)
     monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.5}})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
     forget_connections()
+    place = open_place(request.param, request)
+    if isinstance(place, Hub):
+        place.open().list()  # it has a client from now on
+        monkeypatch.setattr(get_session(), "timeout", httpx2.Timeout(0.5))
+    return place
 
 
-def outcome(place: Place) -> Files | None:
-    """Read, whatever that gives; None: it is told that there is none, or that it is damaged."""
-    if isinstance(place, Hub) and ("model", "user/lstm") not in place.hub.repos():
-        return None
-    try:
-        return place.open().read(NAME)
-    except SnapshotError:
-        return None
-
-
-def test_nothing_is_there_at_first(place: Place) -> None:
+def test_what_was_written_is_listed_and_read_by_another_until_it_is_replaced(place: Place) -> None:
     store = place.open()
     assert NAME not in store.list()
     for read in (store.read, store.read_manifest):
         with pytest.raises(MissingSnapshotError, match=f"{NAME}: expected a snapshot"):
             read(NAME)
-
-
-def test_what_was_written_is_listed_and_read_by_another(place: Place) -> None:
-    place.open().write(NAME, OLD)
-    place.open().write("snapshot-2018-12-31", NEW)
-    store = place.open()
-    assert [name for name in store.list() if name.startswith("snapshot-")] == ["snapshot-2018-12-31", NAME]
-    assert store.read(NAME) == OLD == place.get()
-    assert store.read_manifest(NAME)["number"] == 1
-
-
-def test_what_is_replaced_is_gone(place: Place) -> None:
-    place.open().write(NAME, OLD)
-    place.open().write(NAME, NEW)
+    store.write(NAME, OLD)
+    store.write("snapshot-2018-12-31", NEW)
+    assert [name for name in place.open().list() if name != "main"] == ["snapshot-2018-12-31", NAME]
+    assert place.open().read(NAME) == OLD == place.get()
+    assert place.open().read_manifest(NAME)["number"] == 1
+    store.write(NAME, NEW)
     assert place.open().read(NAME) == NEW == place.get()
 
 
-def test_damage_is_found_and_named(place: Place) -> None:
-    for file, data in ((MODEL, NEW[MODEL]), (CARD, None), (MANIFEST, b"{}\n"), (MANIFEST, None)):
-        place.put({name: content for name, content in {**OLD, file: data}.items() if content is not None})
-        for read in (place.open().read, place.open().read_manifest)[: 2 if file == MANIFEST else 1]:
-            with pytest.raises(SnapshotError, match=rf"{NAME}/{file}: expected "):
-                read(NAME)
+@pytest.mark.parametrize(("file", "data"), [(MODEL, NEW[MODEL]), (CARD, None), (MANIFEST, b"{}\n"), (MANIFEST, None)])
+def test_damage_is_found_and_named(place: Place, file: str, data: bytes | None) -> None:
+    place.put({name: content for name, content in {**OLD, file: data}.items() if content is not None})
+    for read in (place.open().read, place.open().read_manifest)[: 2 if file == MANIFEST else 1]:
+        with pytest.raises(SnapshotError, match=rf"{NAME}/{file}: expected "):
+            read(NAME)
     place.open().write(NAME, OLD)
     assert place.open().read(NAME) == OLD
 
 
-def test_what_does_not_verify_is_not_written(place: Place) -> None:
-    place.open().write(NAME, OLD)
-    for files in ({**NEW, "config.json": b"{}"}, {**NEW, "extra.py": b"!"}, {MANIFEST: NEW[MANIFEST]}):
-        with pytest.raises(DamagedSnapshotError):
-            place.open().write(NAME, files)
-    assert place.get() == OLD
+def test_requests_are_few(remote: Place) -> None:
+    """Counted: what a first write, the same again, another, a listing, a manifest and a read cost."""
+    store, counts = remote.open(), []
+    write, read = store.write, store.read
+    for work, *given in ((write, NAME, OLD), (write, NAME, OLD), (write, NAME, NEW), (store.list,), (read, NAME)):
+        before = remote.n_requests
+        work(*given)
+        counts.append(remote.n_requests - before)
+    assert counts == [10, 1, 8, 1, 10] if isinstance(remote, Hub) else [7, 7, 7, 1, 6]
 
 
-ACTS: dict[str, tuple[Files | None, Callable[[Store], object]]] = {
+ACTS: dict[str, tuple[Files | None, Callable[[Any], object]]] = {
     "first write": (None, lambda store: store.write(NAME, NEW)),
     "replacing write": (OLD, lambda store: store.write(NAME, NEW)),
     "read": (NEW, lambda store: store.read(NAME)),
     "list": (NEW, lambda store: store.list()),
 }
 """What can be disturbed: what lies there before, and what is done."""
-HOW_MANY = pytest.mark.parametrize("everywhere", [False, pytest.param(True, marks=pytest.mark.slow)])
 
 
-@contextmanager
-def fresh(remote: Place, there: Files | None) -> Iterator[Place]:
-    """Give a place of the same kind in which these files lie, and nothing else."""
-    with WatchedHub() as hub:
-        place: Place = Hub(hub)
-        if isinstance(remote, Bucket):
-            place = remote
-            remote.folder = remote.folder.parent / f"prefix-{next(NUMBERS)}"
+@pytest.mark.parametrize("act", ACTS)
+def test_what_fails_at_any_request_is_one_sentence_and_done_at_the_next_try(
+    remote: Place, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connections fail, done or not: also all that a place sees of a process that is killed."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the attempts of packages below us
+    there, work = ACTS[act]
+    for k, fault in enumerate(remote.faults):
+        place = remote.fresh()
         if there is not None:
             place.put(there)
-        yield place
+        with (
+            place.faulty(fault, 0 if act == "list" else 2 * k % 6, None),
+            pytest.raises(BrainAssetsError, match=r"^[^\n]+\.$") as caught,
+        ):
+            work(place.open())
+        assert TOKEN not in str(caught.value), fault
+        try:
+            left = place.open().read(NAME)
+        except SnapshotError:
+            left = None
+        assert left in (there, NEW, None), fault
+        result = work(place.open())
+        assert result if act == "list" else place.open().read(NAME) == NEW == place.get(), fault
 
 
-NUMBERS = itertools.count()
+# On a disk
 
 
-def each(
-    remote: Place, act: str, faults: Sequence[int | str], everywhere: bool
-) -> Iterator[tuple[Place, Callable[[Store], object], int | str, int, str]]:
-    """Give a place for each fault at each request, or at one."""
-    there, work = ACTS[act]
-    with fresh(remote, there) as place:
-        n_requests = place.n_requests(lambda: work(place.open()))
-    for k, fault in enumerate(faults):
-        for at in range(n_requests):
-            if everywhere or at == 3 * k % n_requests:
-                with fresh(remote, there) as place:
-                    yield place, work, fault, at, f"{fault} at request {at} of {n_requests}"
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One that holds a snapshot, number 1."""
+    FolderStore(tmp_path / "lstm").write(NAME, OLD)
+    return tmp_path / "lstm"
 
 
-@HOW_MANY
-@pytest.mark.parametrize("act", ACTS)
-def test_one_fault_at_any_request_changes_nothing(remote: Place, act: str, everywhere: bool) -> None:
-    for place, work, fault, at, where in each(remote, act, FAULTS[remote.kind], everywhere):
-        with place.faulty(fault, at):
-            result = work(place.open())
-        assert place.open().read(NAME) == NEW if act != "list" else result, where
-        assert place.get() == NEW, where
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_with_a_flipped_bit_or_that_is_none_is_named(folder: Path, file: str) -> None:
+    path, places = folder / NAME / file, random.Random(file)
+    data = path.read_bytes()
+    for _ in range(50):
+        flipped = bytearray(data)
+        flipped[places.randrange(len(data))] ^= 1 << places.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(DamagedSnapshotError, match=rf"{NAME}/{file}: "):
+            FolderStore(folder).read(NAME)
+    for make in (os.mkdir, os.mkfifo):
+        path.rmdir() if path.is_dir() else path.unlink()
+        make(path)
+        with pytest.raises(DamagedSnapshotError, match=rf"{NAME}/{file}: expected a file, got none; it is damaged"):
+            FolderStore(folder).read(NAME)
+    assert FolderStore(folder).list() == [NAME]  # it is there: whoever reads it is told
+    assert FolderStore(folder).find(NAME) is None
 
 
-@HOW_MANY
-@pytest.mark.parametrize("act", ["first write", "replacing write"])
-def test_a_write_that_dies_at_any_request_leaves_no_mixture(remote: Place, act: str, everywhere: bool) -> None:
-    """Its connections fail from a request on, done or not: all that a place sees of a process that is killed."""
-    for place, work, fault, at, where in each(remote, act, DEATHS[remote.kind], everywhere):
-        with place.faulty(fault, at, None), pytest.raises(BrainAssetsError) as caught:
-            work(place.open(RetryPolicy(attempts=1)))
-        assert "\n" not in str(caught.value), where
-        assert TOKEN not in str(caught.value), where
-        left = outcome(place)
-        assert left in ((OLD, NEW, None) if act == "replacing write" else (NEW, None)), where
-        if remote.kind == "hub" and act == "replacing write":
-            assert left is not None, where
-        work(place.open())
-        assert place.open().read(NAME) == NEW == place.get(), where
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="expected a folder with room to write to, got: File exists"):
+        FolderStore(tmp_path / "file").write(NAME, OLD)
 
 
-WRITES = """
-import itertools, sys
-from brain_assets_tests.store.places import NAME, made_up, open_at
-store = open_at(sys.argv[1])
-for number in itertools.count(int(sys.argv[2])):
-    print(number, flush=True)
-    store.write(NAME, made_up(number))
-"""
+def write_and_die(store: FolderStore, steps: int) -> bool:
+    """Write in a process of its own that dies before it changes anything for the `steps`-th time; False: it did not."""
+    child = os.fork()
+    if child == 0:
+        left = [steps]
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
+            if opened or event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
+                left[0] -= 1
+                if left[0] < 0:
+                    os._exit(9)
+
+        sys.addaudithook(watch)
+        try:
+            store.write(NAME, NEW)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["disk", "s3", "hub"])
-def test_a_writer_that_is_killed_leaves_no_mixture(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """SIGKILL, whenever it comes: the snapshot before or the new one stands, or none where there is no rename."""
-    place, chance, number = open_place(kind, request, tmp_path), random.Random(kind), 3
-    for _ in range(12):
-        command = [sys.executable, "-W", "ignore", "-c", WRITES, place.address, str(number)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for _ in range(chance.randrange(1, 4)):
-                number = int(process.stdout.readline())
-            time.sleep(chance.uniform(0.0, 0.05))
-            process.kill()
-            number = max([number, *map(int, process.stdout.read().split())])
-        time.sleep(0.3)  # what it has asked for is done
-        left = outcome(place)
-        assert left in (made_up(number), made_up(number - 1), None)
-        assert left is not None or kind != "hub" or number == 3
-        number += 1
-        place.open().write(NAME, made_up(number))
-        assert place.open().read(NAME) == made_up(number) == place.get()
-        if isinstance(place, Disk):
-            assert os.listdir(place.folder) == [NAME]
-        number += 1
+def test_a_process_killed_before_any_step_leaves_the_old_one_the_new_one_or_none(tmp_path: Path) -> None:
+    seen, died, steps = set(), True, 0
+    while died:
+        store = FolderStore(tmp_path / str(steps) / "lstm")
+        store.write(NAME, OLD)
+        died = write_and_die(store, steps)
+        stands = [store.read(name) for name in store.list()]
+        assert stands in ([], [OLD], [NEW])
+        seen.add(stands[0]["config.json"] if stands else b"none")
+        store.write(NAME, made_up(3))
+        assert os.listdir(store.folder) == [NAME]  # what the dead one left is gone
+        steps += 1
+    assert steps > 8
+    assert len(seen) == 3
 
 
-@pytest.mark.parametrize("kind", ["s3", "hub"])
-def test_requests_are_few(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Counted: what a first write, the same again, another, a listing, a manifest and a read cost."""
-    remote = open_place(kind, request, tmp_path)
-    store = remote.open()
-    counts = [
-        remote.n_requests(work)
-        for work in (
-            lambda: store.write(NAME, OLD),
-            lambda: store.write(NAME, OLD),
-            lambda: store.write(NAME, NEW),
-            store.list,
-            lambda: store.read_manifest(NAME),
-            lambda: store.read(NAME),
-        )
-    ]
-    assert counts == {"s3": [7, 7, 7, 1, 1, 6], "hub": [13, 1, 11, 1, 2, 10]}[kind]
+def test_temporary_folders_of_running_processes_are_left_alone(folder: Path) -> None:
+    mine, dead = (f".new-{process}-0123abcd-snapshot-2018-12-31" for process in (os.getpid(), 2**22 + 1))
+    for name in (mine, dead):
+        (folder / name).mkdir()
+    FolderStore(folder).write(NAME, NEW)
+    assert sorted(os.listdir(folder)) == [mine, NAME]
+    assert FolderStore(folder).list() == [NAME]

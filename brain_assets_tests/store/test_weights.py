@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import SnapshotError
 from brain_assets.store.scaler import Scaler, fit_scaler_by_column
-from brain_assets.store.weights import check_arrays, read_arrays, write_arrays
+from brain_assets.store.weights import read_arrays, write_arrays
 
 NAN, INF = float("nan"), float("inf")
 LAYOUT = {"head.weight": (2, 3), "head.bias": (2,), "empty": (0, 4), "number": ()}
@@ -27,9 +26,9 @@ SCALER = Scaler(np.array([1.0, 2.0]), np.array([0.5, 4.0]), np.array([0.25, 16.0
 ARRAYS = {**WEIGHTS, **SCALER.arrays}
 
 
-def refusal(data: bytes, layout: Any = LAYOUT) -> str:
+def refusal(data: bytes) -> str:
     with pytest.raises(SnapshotError) as raised:
-        read_arrays(data, layout)
+        read_arrays(data, LAYOUT)
     sentence = str(raised.value)
     assert sentence.startswith("model.safetensors: expected ")
     assert sentence.endswith("; do not use this snapshot: train one with brain-assets backfill.")
@@ -67,41 +66,30 @@ def test_arrays_come_back_the_same_in_the_order_of_the_layout() -> None:
 
 
 ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
-LIES = {
-    "nothing": b"",
-    "a header of 100 MB": file_of(b" " * 100_000_000),
-    "a header beyond the file": file_of(b"{}", length=2**20),
-    "no JSON": file_of(b"\xff\xfe\xff\xfe"),
-    "deep": file_of(b"[" * 500_000),
-    "a number of 5,000 digits": file_of(b'{"a": ' + b"9" * 5000 + b"}"),
-    "a name twice": file_of(b'{"a": %b, "a": %b}' % ((json.dumps(ENTRY).encode(),) * 2), bytes(4)),
-    "notes": file_of({"__metadata__": {"format": "pt"}}),
-    "an entry of nothing": file_of({"a": None}),
-    "one key more": file_of({"a": {**ENTRY, "more": 1}}, bytes(4)),
-    "trailing bytes": write_arrays(ARRAYS) + b"\0",
-    "cut short": write_arrays(ARRAYS)[:-1],
-}
-for _key, _values in {
-    "dtype": ("F16", "BF16", "O", "f4", None, {"a": 1}),
-    "shape": (None, 1, [-1], [1.0], [True], [2**62], [2**62, 0], [10**400], [[1]], [1] * 9, [2], []),
-    "data_offsets": (None, [0], [0, 4, 8], [4, 0], [-4, 0], [0, 2**62], [0.0, 4.0], [0, True]),
-}.items():
-    for _value in _values:
-        if (_key, _value) != ("shape", []):
-            LIES[f"{_key} {str(_value)[:20]}"] = file_of({"a": {**ENTRY, _key: _value}}, bytes(4))
+LIES = [
+    b"",
+    file_of(b" " * 100_000_000),
+    file_of(b"{}", length=2**20),
+    file_of(b"\xff\xfe\xff\xfe"),
+    file_of(b"[" * 500_000),
+    file_of(b'{"a": %b, "a": %b}' % ((json.dumps(ENTRY).encode(),) * 2), bytes(4)),
+    file_of({"__metadata__": {"format": "pt"}}),
+    file_of({"a": None}),
+    write_arrays(ARRAYS) + b"\0",
+    write_arrays(ARRAYS)[:-1],
+    *(file_of({"a": {**ENTRY, "dtype": dtype}}, bytes(4)) for dtype in ("F16", "O", "f4", None)),
+    *(file_of({"a": {**ENTRY, "shape": shape}}, bytes(4)) for shape in (None, [-1], [2**62], [2**62, 0], [1] * 9, [2])),
+    *(file_of({"a": {**ENTRY, "data_offsets": each}}, bytes(4)) for each in (None, [0], [4, 0], [-4, 0], [0, 2**62])),
+    *(
+        file_of({name: {**ENTRY, "data_offsets": each} for name, each in zip("ab", offsets, strict=True)}, bytes(12))
+        for offsets in (([0, 4], [0, 4]), ([0, 4], [2, 6]), ([0, 4], [8, 12]), ([4, 8], [8, 12]))  # shared, or left out
+    ),
+]
 
 
-@pytest.mark.parametrize("data", LIES.values(), ids=LIES)
-def test_a_header_that_lies_is_refused_before_anything_is_made_of_it(data: bytes) -> None:
-    refusal(data)
-    with suppress(SnapshotError):  # without a layout, what says the same in another way is taken
-        assert [array.shape for array in read_arrays(data).values()] in ([], [(1,)], [(1,) * 9])
-
-
-@pytest.mark.parametrize("offsets", [([0, 4], [0, 4]), ([0, 4], [2, 6]), ([0, 4], [8, 12]), ([4, 8], [8, 12])])
-def test_arrays_that_share_bytes_or_leave_some_out_are_refused(offsets: tuple[list[int], list[int]]) -> None:
-    header = {name: {**ENTRY, "data_offsets": each} for name, each in zip("ab", offsets, strict=True)}
-    assert "invalid offset for tensor `" in refusal(file_of(header, bytes(12)), None)
+def test_a_file_that_lies_is_refused_before_anything_is_made_of_it() -> None:
+    for data in LIES:
+        refusal(data)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +114,6 @@ def test_arrays_that_share_bytes_or_leave_some_out_are_refused(offsets: tuple[li
 def test_arrays_that_are_not_those_of_the_network_are_refused(changes: dict[str, Any], words: str) -> None:
     arrays = {name: array for name, array in {**ARRAYS, **changes}.items() if array is not None}
     assert words in refusal(write_arrays(arrays))
-    if "usual" not in words:
-        with pytest.raises(SnapshotError, match=r"^model.safetensors: expected"):
-            check_arrays(arrays, LAYOUT)
 
 
 @given(st.data())
