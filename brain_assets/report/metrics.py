@@ -6,7 +6,7 @@ moved) is NaN, never 0.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, PortfolioConstraints
 from brain_assets.portfolio.strategy import annual_return, break_even_cost, gross_return, sharpe_ratio
-from brain_assets.portfolio.trials import Trial
+from brain_assets.portfolio.trials import deflated_sharpe
 
 N_RESAMPLES, SEED = 2000, 20190101
 """Draws behind an interval, whose ends move by a few hundredths of its width from seed to seed."""
@@ -128,22 +128,6 @@ def measure(
     return pd.DataFrame(columns, index=returns.columns)
 
 
-def deflated_sharpe(net: FloatArray, trial_ratios: FloatArray, n_tuned: int) -> float:
-    """Give the probability that a true Sharpe ratio is above the best that trials without skill are expected to reach.
-
-    As of Bailey & López de Prado (2014). The trials are those recorded, `trial_ratios` of `weekly_sharpe_ratios`, and
-    `n_tuned` others, which chose the defaults. How far their ratios lie apart is known of those recorded; where that is
-    one only, it is what chance alone does to the ratio of as many weeks, one over their root (Lo 2002). NaN if none is.
-    """
-    from skfolio import measures
-
-    if len(trial_ratios) == 0:
-        return math.nan
-    apart = float(trial_ratios.std(ddof=1)) if len(trial_ratios) > 1 else len(net) ** -0.5
-    best = measures.expected_max_sharpe_ratio(len(trial_ratios) + n_tuned, apart)
-    return float(measures.probabilistic_sharpe_ratio(net, best))
-
-
 def estimates(
     series: FloatArray, statistic: Callable[[FloatArray], FloatArray], block: int | None = None
 ) -> list[Estimate]:
@@ -190,22 +174,3 @@ def mean_estimates(weekly: pd.DataFrame) -> pd.DataFrame:
         if weeks.any():
             found.loc[names] = estimates(weekly.loc[weeks, names].to_numpy(), lambda drawn: drawn.mean(axis=0))
     return found
-
-
-def weekly_sharpe_ratios(trials: Sequence[Trial]) -> FloatArray:
-    """Give the weekly Sharpe ratio of every configuration tried, over all years that it has, (n_configurations,).
-
-    In the order in which configurations first come. 0 where returns never moved: it held cash, and was a trial.
-    """
-    years: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
-    for trial in (trial for trial in trials if trial.n_weeks > 0):
-        years.setdefault((trial.family, trial.configuration), []).append((trial.n_weeks, trial.mean, trial.std))
-    ratios = np.zeros(len(years))
-    for place, found in enumerate(years.values()):
-        n_weeks, means, deviations = np.array(found).T
-        mean = np.average(means, weights=n_weeks)
-        squares = ((n_weeks - 1.0) * deviations**2 + n_weeks * (means - mean) ** 2).sum()
-        deviation = math.sqrt(squares / max(n_weeks.sum() - 1.0, 1.0))  # of the weeks of all years
-        if deviation > 1e-12:
-            ratios[place] = mean / deviation
-    return ratios

@@ -24,7 +24,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import week_times, years_of_weeks
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, family_of_seed, is_tenth
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial
+from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, weekly_sharpe_ratios
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.report import metrics
 from brain_assets.report.colors import FORECASTERS, STRATEGIES, colors_of
@@ -130,7 +130,7 @@ def build_report(
     labels = {name: label for name, label in labels.items() if name in everyone}
     returns = everyone[list(labels)]
     turnover = wide["turnover"].astype("float64").loc[returns.index, returns.columns]
-    ratios = metrics.weekly_sharpe_ratios(trials)
+    ratios = weekly_sharpe_ratios(trials)
     n_tuned = sum(count for family, count in TUNING_TRIALS.items() if family in (*labels, *forecasters))
     looks = pd.DataFrame({"label": labels, "color": colors_of(labels, STRATEGIES)}, returns.columns)
     looks["is_policy"] = [_is_policy(name) for name in labels]

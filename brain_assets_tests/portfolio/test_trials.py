@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.portfolio.trials import TUNING_TRIALS, read_trials, record_trial
+from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, read_trials, record_trial, weekly_sharpe_ratios
 
 OPTIONS = {"training": {"seed": 0, "gamma": 0.5}, "rules": {"cost_bps": 10.0}}
 
@@ -50,3 +50,21 @@ def test_what_was_tried_for_the_defaults_is_what_the_page_of_it_says() -> None:
         counted[family] += int(count)
     assert dict(counted) == dict(TUNING_TRIALS)
     assert page.count("Trials of") == len(re.findall("^Trials of `", page, re.MULTILINE))
+
+
+def trial(returns: np.ndarray, configuration: str = "a", family: str = "ppo") -> Trial:
+    mean, std = float(returns.mean()), float(returns.std(ddof=1))
+    return Trial(family=family, configuration=configuration, year=2020, n_weeks=len(returns), mean=mean, std=std)
+
+
+def test_years_of_a_configuration_are_one_trial() -> None:
+    random = np.random.default_rng(1)
+    first, second = random.normal(0.01, 0.02, 52), random.normal(-0.02, 0.02, 40)
+    found = weekly_sharpe_ratios(
+        [trial(first), trial(second, "b"), trial(second), trial(first, family="sac"), trial(np.zeros(5), "cash")]
+    )
+    expected = [each.mean() / each.std(ddof=1) for each in (np.concatenate([first, second]), second, first)]
+    np.testing.assert_allclose(found, [*expected, 0.0])
+    one = trial(first).replace(n_weeks=1, mean=0.01, std=9.0)  # of one week there is no deviation
+    assert weekly_sharpe_ratios([one]).tolist() == [0.0]
+    assert len(weekly_sharpe_ratios([one.replace(n_weeks=0)])) == 0

@@ -9,7 +9,6 @@ from scipy.stats import norm
 
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
-from brain_assets.portfolio.trials import Trial
 from brain_assets.report import metrics
 from brain_assets.report.metrics import Estimate
 
@@ -168,20 +167,3 @@ def test_what_chose_the_defaults_counts_as_what_is_recorded() -> None:
     for ratios, apart in (((0.02, 0.05), 0.03 / math.sqrt(2)), ((0.02,), 1 / math.sqrt(520))):
         found = measured(returns, ratios=ratios, n_tuned=100 - len(ratios))["deflated_sharpe"]
         assert found == pytest.approx(norm.cdf((weekly - apart * best) * math.sqrt(519)), abs=0.01)
-
-
-def trial(returns: np.ndarray, configuration: str = "a", family: str = "ppo") -> Trial:
-    mean, std = float(returns.mean()), float(returns.std(ddof=1))
-    return Trial(family=family, configuration=configuration, year=2020, n_weeks=len(returns), mean=mean, std=std)
-
-
-def test_years_of_a_configuration_are_one_trial() -> None:
-    first, second = noise(52, 1, 0.01, 1)[:, 0], noise(40, 1, -0.02, 2)[:, 0]
-    found = metrics.weekly_sharpe_ratios(
-        [trial(first), trial(second, "b"), trial(second), trial(first, family="sac"), trial(np.zeros(5), "cash")]
-    )
-    expected = [each.mean() / each.std(ddof=1) for each in (np.concatenate([first, second]), second, first)]
-    np.testing.assert_allclose(found, [*expected, 0.0])
-    one = trial(first).replace(n_weeks=1, mean=0.01, std=9.0)  # of one week there is no deviation
-    assert metrics.weekly_sharpe_ratios([one]).tolist() == [0.0]
-    assert len(metrics.weekly_sharpe_ratios([one.replace(n_weeks=0)])) == 0
