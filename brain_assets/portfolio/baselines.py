@@ -118,7 +118,7 @@ TRACKING_ERROR = 0.02  # deviation a year from equal weight of a tilt that has n
 
 
 def forecast_tilt(family: str) -> Rule:
-    """Make the rule that tilts equal weight toward a family's forecasts, as far as that pays for its trades.
+    """Make the rule that tilts equal weight toward a family's forecasts, as far as a week of it pays for its trades.
 
     Every week it maximizes ``alpha' x - cost * sum|w - held| - aversion / 2 * x' S x`` over the weights w that the
     rules allow, x = w - equal weight, with as much cash as equal weight has (Grinold & Kahn 2000, chapters 14 and 16).
@@ -126,8 +126,6 @@ def forecast_tilt(family: str) -> Rule:
     information coefficient x volatility x score (Grinold 1994): the volatility of those returns, and the forecast's
     rank as a standard normal. At the aversion of root n x information coefficient over tracking error, n assets that
     move independently would stray from equal weight by just that (fundamental law, Grinold 1989).
-
-    Trades are counted from what is held at the last close, and must pay in one week: no later one is reckoned with.
     """
 
     def rule(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:

@@ -23,9 +23,8 @@ MARKET_FEATURES = ("forecast", "momentum", "volatility", *SIGNALS)
 FEATURES = (*MARKET_FEATURES, "weight_held", "available")
 """Forecast, momentum and the signals: standardized over the available assets of the week, so that only who is above
 whom, and by how much, counts (a momentum of 5 % and a model's forecast of 0.3 % may mean the same). Volatility: its
-logarithm. These are then scaled by a scaler fitted on the training weeks, clipped to `CLIP`, and 0 where unavailable or
-not known; the signals are multiplied by the policy's ``signal_scale`` (`SIGNAL_SCALE`). Weight
-held: weight at the last close over the largest weight allowed. Available: 0 or 1."""
+logarithm. These are then scaled by a scaler fitted on the training weeks, clipped to `CLIP`, and 0 where not known;
+the signals times ``signal_scale``. Weight held: over the largest allowed. Available: 0 or 1."""
 
 N_FEATURES, N_MARKET_FEATURES = len(FEATURES), len(MARKET_FEATURES)
 WEIGHT_HELD, AVAILABLE = N_MARKET_FEATURES, N_MARKET_FEATURES + 1

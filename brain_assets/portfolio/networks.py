@@ -2,14 +2,10 @@
 
 Shapes: B = batch, A = assets, F = `N_FEATURES`, H = hidden.
 
-Names in the state dicts, each a ``weight`` and a ``bias``. Both: ``actor.embed`` (F to H), ``actor.own`` and
-``actor.others`` (H to H), ``score`` (H to 1, every asset), ``cash`` (H to 1, from the mean over assets). PPO:
-``critic.embed``, ``critic.own``, ``critic.others``, ``value`` (H to 1, likewise from the mean). SAC, for n of 0 and 1:
-``critics.<n>.assets.embed`` (F + 1 to H, the weight too), ``.own``, ``.others``, and ``critics.<n>.value`` (2 H to 1).
-The heads ``score`` and ``cash`` start at 0, and the latter is counted from where cash is the least that the rules ask
-for (`with_least_cash`): untrained, a policy is equal weight, and what it learns are tilts.
-Besides them ``log_std`` (2 numbers): logarithm of the standard deviation while it explores, of assets and of cash; of
-logits for PPO, of what tanh bounds for SAC. Acting uses neither critics nor ``log_std``.
+The heads ``score`` (every asset) and ``cash`` (from the mean over assets) start at 0, and the latter is counted from
+where cash is the least that the rules ask for: untrained, a policy is equal weight, and what it learns are tilts.
+``log_std``: logarithm of the standard deviation while it explores, of assets and of cash; of logits for PPO, of what
+tanh bounds for SAC. Acting uses neither critics nor ``log_std``.
 """
 # ruff: noqa: TID253 - torch modules need their base; loaded by `brain_assets.registry.load` alone
 

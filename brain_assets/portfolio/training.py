@@ -50,14 +50,10 @@ class VectorizedPortfolioEnv(VecEnv):
     """`n_envs` portfolios in the same market, each in an episode of `episode_weeks` (all, where there are fewer).
 
     An episode is a run of consecutive weeks that starts all in cash. Its end is a truncation, never a termination: the
-    market goes on, and so does the value of what is held. It is started anew in the same step.
-
-    Observation: float32, flat, `brain_assets.portfolio.dataset.FEATURES` of asset after asset. Action: a logit an
-    asset and one for cash (last, counted from that of the least cash beside equal weight), each over their bound
-    `logit_bound`; of the way to the target that they say the share `trading_rate` is traded. Reward: 100 * log(growth
-    of the week after costs, over that of equal weight before costs): no action has a part in the latter, so the best
-    ones are those of the growth alone, and found with less noise.
-    ``infos`` are empty but where an episode ended: there they are what SB3 and its `Monitor` would put.
+    market goes on, and so does the value of what is held. Action: a logit an asset and one for cash (last, counted from
+    that of the least cash beside equal weight), each over their bound. Reward: 100 * log(growth of the week after
+    costs, over that of equal weight before costs): no action has a part in the latter, so the best ones are those of
+    the growth alone, and found with less noise.
     """
 
     render_mode: str | None = None

@@ -18,15 +18,7 @@ from brain_assets.errors import ConfigError, TableError
 from brain_assets.paths import DataPath, list_names, read_all, replace_file
 from brain_assets.store.fingerprint import hash_json
 
-TUNING_TRIALS: Mapping[str, int] = {
-    "lstm": 68,
-    "patchtst": 69,
-    "ridge": 2,
-    "boosting": 4,
-    "ppo": 24,
-    "sac": 22,
-    "direct": 10,
-}
+TUNING_TRIALS = {"lstm": 68, "patchtst": 69, "ridge": 2, "boosting": 4, "ppo": 24, "sac": 22, "direct": 10}
 """Family -> configurations that were compared to choose its defaults. ``benchmarks/README.md`` lists them, and says
 after each comparison how many they were, in lines of which these are the sums."""
 

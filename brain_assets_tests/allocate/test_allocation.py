@@ -205,16 +205,6 @@ def test_old_data_are_refused_with_the_week_that_they_reach(last, date, max_data
         until_decision(panel, week_of(date), max_data_age)
 
 
-def test_older_data_may_be_allowed_and_the_sessions_between_are_passed_over(history, sources) -> None:
-    week = week_of("2020-05-25")
-    old = history.until(datetime.date(2020, 5, 20))
-    targets = decided(old, week, sources, max_data_age=2)
-    assert str(targets.last_session) == "2020-05-20"
-    # all five hold a bar on Wednesday: 0.98 / 5 each, below the cap of 20 %
-    np.testing.assert_allclose(targets.table["equal_weight"], [0.196] * 5 + [0.02], atol=1e-12)
-    np.testing.assert_allclose(targets.table.drop(columns="symbol").sum(), 1.0, atol=1e-12)
-
-
 def test_a_symbol_without_a_last_bar_is_named_and_not_held(history: PricePanel, sources: Sources) -> None:
     week = week_of("2020-06-10")
     values = history.values.copy()
