@@ -4,6 +4,7 @@ import datetime
 import itertools
 import math
 import statistics
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -191,3 +192,20 @@ def test_symbols_that_come_later_change_nothing() -> None:
         build_weekly_features(PANEL, WEEKS.select(before), "ridge")[earlier],
         build_weekly_features(without, WEEKS.select(before), "ridge"),
     )
+
+
+@pytest.mark.slow
+def test_a_wide_universe_takes_bounded_memory() -> None:
+    """347 symbols x 18 years: beside the panel and the result, a few times the result is held at most."""
+    random = np.random.default_rng(4)
+    sessions = sessions_between(datetime.date(1995, 1, 2), datetime.date(2025, 1, 1))[: 18 * 252]
+    values = 50 * np.exp(np.cumsum(random.normal(0.0, 0.01, (347, len(sessions), 5)), axis=1))
+    signals = random.normal(size=(347, len(sessions), len(SIGNALS)))
+    panel = PricePanel(sessions, tuple(f"S{number:03d}" for number in range(347)), values, signals)
+    weeks = complete_weeks(panel.sessions)
+    tracemalloc.start()
+    features = build_weekly_features(panel, weeks, "ridge")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert features.shape == (347, 938, len(FEATURES))
+    assert peak < 4 * features.nbytes, f"{peak / 1e6:.0f} MB"

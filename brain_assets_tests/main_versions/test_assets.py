@@ -15,6 +15,8 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, Listening, metadata_of
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.store.hubs import bind
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
 
@@ -113,3 +115,15 @@ def test_a_version_that_is_not_better_stays_beside_the_current_one_unless_that_c
     assert second["verdict"].startswith("promoted as the first version")
     assert "not compared with the current version: " in caplog.text
     assert f"{first['version']}/config.json: LstmConfig: expected keys among window" in caplog.text
+
+
+def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_path: Path) -> None:
+    with LoopbackHub() as hub:
+        resources, storage = resources_at(tmp_path, tables), bind(tmp_path, hub)
+        resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
+        shown = train(resources, "lstm")
+        assert shown["hub"] == "pushed"
+        assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"
+        files = storage.store.read(shown["version"])
+        assert hub.files("user/lstm", shown["version"]) == files == hub.files("user/lstm", "main")
+        assert train(resources, "lstm")["hub"] == "unchanged"
