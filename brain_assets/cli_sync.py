@@ -22,17 +22,16 @@ FamilyOption = Annotated[
 ]
 YearOption = Annotated[str | None, typer.Option("--year", help="A year or a range: 2021, 2019-2022. Default: all.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
-COLORS = {"equal": "green", "different": "yellow", "failed": "red", "refused": "red", "kept": "yellow"}
-COLORS |= {"pushed": "green", "pulled": "green", "unchanged": "green"}
-"""Of a relation or a result; any other is cyan."""
+COLORS = dict.fromkeys(("equal", "pushed", "pulled", "unchanged"), "green")
+COLORS |= {"different": "yellow", "kept": "yellow", "failed": "red", "refused": "red"}
+"""Of a state; any other is cyan."""
 
 
 @sync.command()
 def status(family: FamilyOption = None, year: YearOption = None) -> None:
     """Show every snapshot: here, on the Hub, equal or not."""
-    rows = transfers.compare(_storages(family), _years(year))
     table = Table("family", "snapshot", "here", "Hub", "")
-    for row in rows:
+    for row in transfers.compare(_storages(family), _years(year)):
         here = "-" if row.state == transfers.HUB_ONLY else "yes"
         table.add_row(row.family, row.name, here, row.detail[:8] or "-", _colored(row.state))
     console.print(table)
@@ -66,8 +65,7 @@ def _run(verb: str, family: str | None, year: str | None, dry_run: bool, force: 
     """Transfer what differs, and say what became of it."""
     storages, years, counts = _storages(family), _years(year), Counter[str]()
     rows = transfers.compare(storages, years, versions=verb == "push" and not years)
-    chosen = transfers.differing(verb, rows)
-    for each in transfers.transfer(verb, storages, chosen, force, dry_run):
+    for each in transfers.transfer(verb, storages, rows, force, dry_run):
         detail = f": {escape(each.detail)}" if each.detail else ""
         console.print(f"{each.family:<8} {each.name} {_colored(each.state)}{detail}")
         counts[each.state] += 1
@@ -75,7 +73,7 @@ def _run(verb: str, family: str | None, year: str | None, dry_run: bool, force: 
         console.print(f"would {verb} {counts[f'would {verb}']} of {len(rows)} snapshots; nothing was done")
         return
     words = ", ".join(f"{counts[name]} {name}" for name in transfers.RESULTS if counts[name])
-    console.print(f"{words or f'nothing to {verb}'}; {len(rows) - len(chosen)} equal or only on the other side")
+    console.print(f"{words or f'nothing to {verb}'}; {len(rows) - counts.total()} equal or only on the other side")
     if counts["failed"] or counts["refused"]:
         raise typer.Exit(1)
 

@@ -30,11 +30,8 @@ def _sync_job(verb: str, description: str) -> dg.JobDefinition:
         chosen = sync.choose(snapshot_io.storages, config.families, "families: expected some of")
         storages = {family: snapshot_io.storages[family] for family in chosen}
         rows = sync.compare(storages, config.years, versions=verb == "push" and not config.years)
-        if verb == "status":
-            _show(context, rows)
-        else:
-            differing = sync.differing(verb, rows)
-            _show(context, sync.transfer(verb, storages, differing, config.force, config.dry_run))
+        is_listed = verb == "status"
+        _show(context, rows if is_listed else sync.transfer(verb, storages, rows, config.force, config.dry_run))
 
     return dg.GraphDefinition(f"sync_{verb}", description=description, node_defs=[act]).to_job()
 

@@ -29,7 +29,7 @@ from brain_assets.store.hub import HubAddress, HubCopy, HubStore
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.sync import compare, differing, transfer
+from brain_assets.store.sync import compare, transfer
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
@@ -279,7 +279,7 @@ class SnapshotLocalStorage:
 
     def _sync(self, verb: str, force: bool = False) -> list[datetime.date]:
         own, done = {self.family: self}, []
-        for each in transfer(verb, own, differing(verb, compare(own)), force):
+        for each in transfer(verb, own, compare(own), force):
             if each.state in ("pushed", "pulled"):
                 done.append(each.name)
             else:

@@ -73,15 +73,10 @@ def _compare(storage: "SnapshotLocalStorage", years: Collection[int], versions: 
         return list(pool.map(row, [*names, *mains]))
 
 
-def differing(verb: str, rows: Sequence[ModelCopy]) -> list[ModelCopy]:
-    """Give those that ``push`` or ``pull`` is about: what the other side lacks, or holds otherwise."""
-    return [row for row in rows if row.state in (DIFFERENT, LOCAL_ONLY if verb == "push" else HUB_ONLY)]
-
-
 def transfer(
     verb: str, storages: Storages, rows: Sequence[ModelCopy], force: bool = False, dry_run: bool = False
 ) -> Iterator[ModelCopy]:
-    """Push or pull what was found to differ, several at once; gives what became, or would become, of each, in turn.
+    """Push or pull what differs of what was compared, several at once; gives what became of each, or would, in turn.
 
     A pull keeps what is here where the Hub holds something else, unless forced: it may have been made here. One that
     fails or is refused stops no other. ``main``, which follows the versions, comes last.
@@ -106,6 +101,7 @@ def transfer(
         except (HubError, SnapshotError) as error:
             return became("failed", str(error))
 
+    chosen = [row for row in rows if row.state in (DIFFERENT, LOCAL_ONLY if verb == "push" else HUB_ONLY)]
     with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-        yield from pool.map(one, [row for row in rows if row.name != MAIN_BRANCH])
-    yield from map(one, [row for row in rows if row.name == MAIN_BRANCH])
+        yield from pool.map(one, [row for row in chosen if row.name != MAIN_BRANCH])
+    yield from map(one, [row for row in chosen if row.name == MAIN_BRANCH])

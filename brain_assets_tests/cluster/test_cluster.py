@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 
 from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.cluster import pool
-from brain_assets.errors import ConfigError
+from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.graph.build import open_project
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.tasks import Task
+from brain_assets.graph.workers import open_pool
 from brain_assets.progress import Say
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import (
@@ -39,7 +42,6 @@ from brain_assets_tests.postgres import home_on_postgres, postgres
 from brain_assets_tests.ray_nodes import Cluster, ray_cluster
 
 pytest.importorskip("ray", reason="no Ray: pip install 'brain_assets[cluster]'")
-
 
 PATIENCE = 600
 """Seconds; much more than anything here takes on a machine that does nothing else."""
@@ -91,6 +93,13 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: 127.0.0.1:9: expected a Ray cluster, got: ")
     assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_cluster_without_its_packages_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    expected = pytest.raises(SettingsError, match=r"^BRAIN_ENGINE=ray: .* pip install 'brain-assets\[cluster")
+    with dg.DagsterInstance.ephemeral() as instance, expected:
+        open_pool(open_project(read_settings(engine="ray")), instance)
 
 
 class Saying:

@@ -24,12 +24,10 @@ BRANCHES = ["snapshot-2019-12-31", "snapshot-2020-12-31"]
 
 
 @pytest.fixture(scope="module")
-def contents(panel: PricePanel, tiny_lstm: LstmConfig, tmp_path_factory: pytest.TempPathFactory) -> Mapping[Any, Files]:
+def contents(panel: PricePanel, tiny_lstm: LstmConfig) -> Mapping[Any, Files]:
     """The files of two snapshots."""
-    trained, folder = train_snapshot("lstm", panel, OLD, tiny_lstm, MADE_UP), tmp_path_factory.mktemp("files")
-    for date in (OLD, NEW):
-        dated(trained, date).save(folder / str(date))
-    return {date: read_files(folder / str(date)) for date in (OLD, NEW)}
+    trained = train_snapshot("lstm", panel, OLD, tiny_lstm, MADE_UP)
+    return {date: dated(trained, date).files for date in (OLD, NEW)}
 
 
 @pytest.fixture
@@ -58,25 +56,16 @@ def run(
 
 def rows(result: dg.ExecuteInProcessResult) -> list[tuple[str, ...]]:
     """Give family, branch and result of what a run's output, or its failure, lists."""
-    for event in result.all_events:
-        if event.is_successful_output:
-            metadata = event.step_output_data.metadata
-        elif event.is_step_failure and event.step_failure_data.user_failure_data:
-            metadata = event.step_failure_data.user_failure_data.metadata
-        else:
-            continue
-        records = [record.data for record in metadata["snapshots"].records]
-        return [(str(row["family"]), str(row["branch"]), str(row["result"])) for row in records]
-    raise AssertionError(failure(result))
+    [event] = [event for event in result.all_events if event.is_successful_output or event.is_step_failure]
+    shown = event.step_output_data if event.is_successful_output else event.step_failure_data.user_failure_data
+    records = [record.data for record in shown.metadata["snapshots"].records]
+    return [(str(row["family"]), str(row["branch"]), str(row["result"])) for row in records]
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
     [event] = [event for event in result.all_events if event.is_step_failure]
-    error = event.step_failure_data.error
-    while error.cause is not None:
-        error = error.cause
-    said = event.step_failure_data.user_failure_data
-    return said.description if said else error.message
+    said, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+    return said.description if said else (error.cause or error).message
 
 
 def test_push_brings_what_the_hub_lacks_and_says_what_became_of_each(

@@ -170,6 +170,7 @@ def test_files_that_are_too_large_are_refused_before_they_are_read(
     ("change", "words"),
     [
         (lambda m: m.update(family="patchtst"), "metadata.json: expected family lstm, got 'patchtst'"),
+        (lambda m: m.update(cutoff_date="2020-12-31"), "expected cutoff_date 2019-12-31, got '2020-12-31'"),
         (lambda m: m.update(market="live"), "metadata.json: expected market simulator, got 'live'"),
         # the branch of a push that died holds what `main` does
         (lambda m: m.update(version="v2019-12-31-0123456789ab"), "metadata.json: expected version to be absent"),

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.errors import DamagedSnapshotError, SnapshotError
-from brain_assets.store.checks import check_identity
+from brain_assets.errors import DamagedSnapshotError
 from brain_assets.store.manifest import CONFIG, FILES, MANIFEST, PAYLOAD, build, parse, parse_json, verify
 
 CONTENT = {name: f"{name} é".encode() * 20 for name in PAYLOAD}
@@ -82,21 +81,3 @@ def test_hostile_json_is_refused_in_one_sentence() -> None:
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with pytest.raises(DamagedSnapshotError):
         parse(data)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "words"),
-    [
-        (("snapshot-2019-12-31", "sac"), "expected family sac, got 'lstm'"),
-        (("snapshot-2020-12-31",), "expected cutoff_date 2020-12-31, got '2019-12-31'"),
-        (("v2020-12-31-0123456789ab",), "expected cutoff_date 2020-12-31, got '2019-12-31'"),
-        (("v2019-12-31-0123456789ab",), "expected version v2019-12-31-0123456789ab, got None"),
-        (("main", "lstm", "live"), "expected market live, got 'made up'"),
-    ],
-)
-def test_a_manifest_must_be_of_the_name_the_family_and_the_market(wanted: tuple[str, ...], words: str) -> None:
-    manifest = parse(build(CONTENT, METADATA)[MANIFEST])
-    for right in ((), ("main",), ("snapshot-2019-12-31", "lstm", "made up")):
-        check_identity(manifest, *right)
-    with pytest.raises(SnapshotError, match=f"^metadata.json: {words}"):
-        check_identity(manifest, *wanted)

@@ -25,7 +25,7 @@ from brain_assets.store.manifest import FILES
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
-from brain_assets.store.sync import ModelCopy, compare, differing, transfer
+from brain_assets.store.sync import ModelCopy, compare, transfer
 from brain_assets_tests.conftest import FAMILIES, MADE_UP
 from brain_assets_tests.loopback_hub import TOKEN, Fault, Files, LoopbackHub
 from brain_assets_tests.loopback_s3 import LoopbackS3
@@ -156,7 +156,7 @@ def test_names_have_one_spelling() -> None:
 def moved(verb: str, storage: Storage, force: bool = False, dry_run: bool = False) -> list[tuple[str, str, str]]:
     """Push or pull; gives what became of each branch."""
     own = {"lstm": storage}
-    done = transfer(verb, own, differing(verb, compare(own)), force, dry_run)
+    done = transfer(verb, own, compare(own), force, dry_run)
     return [(each.name, each.state, each.detail) for each in done]
 
 
@@ -367,7 +367,7 @@ def test_versions_are_branches_main_follows_current_and_both_load_from_the_hub(
     own = {"lstm": versions}
 
     def push() -> list[str]:
-        done = transfer("push", own, differing("push", compare(own, versions=True)))
+        done = transfer("push", own, compare(own, versions=True))
         return [each.name for each in done if each.state == "pushed"]
 
     versions.promote(old)
