@@ -159,16 +159,22 @@ class HubStore:
         return parse(self._fetch(MANIFEST, branch))
 
     def _fetch(self, path: str, branch: "ModelInfo") -> bytes:
+        """Read a file; of one that is longer than its listing says, no more than shows it: it may never end."""
         from huggingface_hub.utils import (  # type: ignore[attr-defined]
             build_hf_headers,
             hf_raise_for_status,
-            http_backoff,
+            http_stream_backoff,
         )
 
-        url = f"{self._api.endpoint}/{self.repo}/resolve/{branch.sha}/{path}"
-        response = http_backoff("GET", url, headers=build_hf_headers(token=self._api.token))
-        hf_raise_for_status(response)
-        return response.content
+        url, data = f"{self._api.endpoint}/{self.repo}/resolve/{branch.sha}/{path}", bytearray()
+        size = getattr(_listed(branch).get(path), "size", None) or 0
+        with http_stream_backoff("GET", url, headers=build_hf_headers(token=self._api.token)) as response:
+            hf_raise_for_status(response)
+            for chunk in response.iter_bytes():
+                data.extend(chunk)
+                if len(data) > size:
+                    break
+        return bytes(data)
 
     def _find(self, name: str) -> "ModelInfo | None":
         """Look at a branch; None: there is none. Makes the repo, if there is none."""

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from brain_assets.errors import (
@@ -164,6 +165,25 @@ def test_files_that_are_too_large_are_refused_before_they_are_read(
     with pytest.raises(RefusedSnapshotError, match=rf"{name}: expected at most [\d,]+ bytes, got {claim:,}"):
         store.read(BRANCH)
     assert not hub.asked("/resolve/")
+
+
+def test_answer_without_end_is_not_read_to_its_end(
+    hub: LoopbackHub, store: HubStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(hub, {DATE: OURS})
+    iter_bytes = httpx2.Response.iter_bytes
+
+    def endless(response: httpx2.Response, chunk_size: int | None = None) -> Iterator[bytes]:
+        if "/resolve/" not in str(response.url) or response.is_redirect:
+            yield from iter_bytes(response, chunk_size)
+            return
+        for _ in range(20):
+            yield b"x" * 2**20
+        raise AssertionError("it is read on and on")
+
+    monkeypatch.setattr(httpx2.Response, "iter_bytes", endless)
+    with pytest.raises(RefusedSnapshotError, match=r"^user/lstm@snapshot-2019-12-31/\S+: expected "):
+        store.read(BRANCH)
 
 
 @pytest.mark.parametrize(
