@@ -18,20 +18,33 @@ class SyncConfig(dg.Config):
 
     families: list[str] = pydantic.Field([], description="Some families, such as lstm, ppo; none named: all.")
     years: list[int] = pydantic.Field([], description="Years of snapshots; none named: all.")
-    dry_run: bool = pydantic.Field(False, description="Of a push or pull: say what would be done, and do nothing.")
-    force: bool = pydantic.Field(False, description="Of a pull: replace also what is here and differs.")
 
 
-def _sync_job(verb: str, description: str) -> dg.JobDefinition:
+class PushConfig(SyncConfig):
+    """Besides, whether anything is done."""
+
+    dry_run: bool = pydantic.Field(False, description="Say what would be done, and do nothing.")
+
+
+class PullConfig(PushConfig):
+    """Besides, what becomes of what differs."""
+
+    force: bool = pydantic.Field(False, description="Replace also what is here and differs.")
+
+
+def _sync_job(verb: str, kind: type[SyncConfig], description: str) -> dg.JobDefinition:
     @dg.op(name=verb, description=description)
     def act(
-        context: dg.OpExecutionContext, config: SyncConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+        context: dg.OpExecutionContext,
+        config: kind,  # type: ignore[valid-type]
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
     ) -> None:
-        chosen = sync.choose(snapshot_io.storages, config.families, "families: expected some of")
+        given = config.model_dump()  # type: ignore[attr-defined]
+        families, years = given.pop("families"), given.pop("years")
+        chosen = sync.choose(snapshot_io.storages, families, "families: expected some of")
         storages = {family: snapshot_io.storages[family] for family in chosen}
-        rows = sync.compare(storages, config.years, versions=verb == "push" and not config.years)
-        is_listed = verb == "status"
-        _show(context, rows if is_listed else sync.transfer(verb, storages, rows, config.force, config.dry_run))
+        rows = sync.compare(storages, years, versions=verb == "push" and not years)
+        _show(context, rows if verb == "status" else sync.transfer(verb, storages, rows, **given))
 
     return dg.GraphDefinition(f"sync_{verb}", description=description, node_defs=[act]).to_job()
 
@@ -54,10 +67,12 @@ def _show(context: dg.OpExecutionContext, copies: Iterable[ModelCopy]) -> None:
 
 
 SYNC_JOBS = [
-    _sync_job("status", "List every snapshot: here, on the Hub, equal or not."),
+    _sync_job("status", SyncConfig, "List every snapshot: here, on the Hub, equal or not."),
     _sync_job(
-        "push", "Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."
+        "push",
+        PushConfig,
+        "Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise.",
     ),
-    _sync_job("pull", "Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."),
+    _sync_job("pull", PullConfig, "Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."),
 ]
 """`brain-assets sync status`, `push` and `pull`."""
