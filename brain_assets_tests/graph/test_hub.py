@@ -1,5 +1,6 @@
 """The graph with a Hub: real runs, the real client against a Hub on this machine."""
 
+import itertools
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.tables import TableStore
+from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.backfills import YEARS, shared_backfill
 from brain_assets_tests.conftest import FAMILIES, SYMBOLS
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
@@ -60,6 +61,13 @@ class World(NamedTuple):
     tables: TableStore
     resources: Mapping[str, Any]
 
+    def raw(self) -> TableStore:
+        """Give its raw tables to another machine."""
+        store = MemoryTableStore()
+        for name, year in itertools.product(RAW, YEARS):
+            store.write(name, year, self.tables.read_year(name, year))
+        return store
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -105,10 +113,12 @@ def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
     assert metadata_of(again, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2020-12-31": "this machine"}
 
 
-def test_absent_branch_gives_way_to_the_closest_earlier_one(copied_hub: WatchedHub, tmp_path: Path) -> None:
+def test_absent_branch_gives_way_to_the_closest_earlier_one(
+    world: World, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
     drop(copied_hub, "snapshot-2020-12-31")
-    second = machine(tmp_path, copied_hub)
-    results = [run_year(year, second, names=(*RAW, "walkforward_forecasts")) for year in YEARS]
+    second = machine(tmp_path, copied_hub, tables=world.raw())
+    results = [run_year(year, second, names=("walkforward_forecasts",)) for year in YEARS]
     sources = second["table_io"].store.read_year("walkforward_forecasts", 2021)["lstm_source"]
     assert set(sources) == {"snapshot-2019-12-31"}
     none, pulled, here = [metadata_of(result, "walkforward_forecasts")["places"]["lstm"] for result in results]
@@ -118,11 +128,9 @@ def test_absent_branch_gives_way_to_the_closest_earlier_one(copied_hub: WatchedH
 
 
 def test_refused_branch_gives_way_too_and_the_materialization_says_so(
-    copied_hub: WatchedHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: World, copied_hub: WatchedHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    second = machine(tmp_path, copied_hub)
-    for year in YEARS:
-        run_year(year, second, names=RAW)
+    second = machine(tmp_path, copied_hub, tables=world.raw())
     branches = ("snapshot-2020-12-31", "snapshot-2019-12-31")
     for branch in branches:
         files = copied_hub.files("user/lstm", branch)
@@ -154,14 +162,14 @@ def test_hub_that_is_down_is_not_needed_for_what_is_here(world: World, tmp_path:
             )
 
 
-def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_seen(tmp_path: Path) -> None:
+def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_seen(world: World, tmp_path: Path) -> None:
     with WatchedHub() as hub:
         for target, words in (
             (hub, "expected a model repo that HF_TOKEN lets us read, got none of this name"),
             ("http://127.0.0.1:9", "expected the Hub (http://127.0.0.1:9) to list its branches"),
         ):
-            resources = machine(tmp_path, target)
-            run_year(2019, resources, names=(*RAW, "walkforward_forecasts"))  # the bootstrap asks for none
-            result = run_year(2020, resources, names=(*RAW, "walkforward_forecasts"), raise_on_error=False)
+            resources = machine(tmp_path, target, tables=world.raw())
+            run_year(2019, resources, names=("walkforward_forecasts",))  # the bootstrap asks for none
+            result = run_year(2020, resources, names=("walkforward_forecasts",), raise_on_error=False)
             [failure] = [event for event in result.all_events if event.is_step_failure]
             assert words in str(failure.step_failure_data.error)
