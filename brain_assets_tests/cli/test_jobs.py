@@ -28,8 +28,7 @@ from brain_assets_tests.backfills import (
     write_config,
 )
 from brain_assets_tests.conftest import TINY
-from brain_assets_tests.graph.test_recovery import JOB, YEAR_NAMES
-from brain_assets_tests.graph.test_ui import ALL_GREEN, followed, launch, serving, states
+from brain_assets_tests.graph.test_ui import ALL_GREEN, JOB, followed, launch, serving, states
 from brain_assets_tests.graph.worlds import RAW
 
 N_MOMENTS = 10
@@ -134,7 +133,7 @@ def test_two_backfills_at_once_make_what_one_makes(tmp_path):
 def test_a_backfill_beside_one_of_the_uis_daemon_makes_what_one_makes(finished, tmp_path):
     data = tmp_path / "data"
     with serving(data, "dagster", "dev") as server:
-        launched = launch(server, selector=JOB, partitionNames=YEAR_NAMES, runConfigData=TINY)
+        launched = launch(server, selector=JOB, partitionNames=list(map(str, YEARS)), runConfigData=TINY)
         run = in_own_process(data, *COMMAND, "--config", str(finished.config), "--jobs", "2", seconds=900)
         assert run.returncode == 0, run.stdout + run.stderr
         followed(server, launched, 900)
