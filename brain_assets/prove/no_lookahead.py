@@ -26,25 +26,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.errors import BrainAssetsError, LookAheadError, SettingsError
 from brain_assets.forecasting.average import newest_cutoff
-from brain_assets.graph.years import Years
 from brain_assets.market.calendar import week_from, week_times
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.baselines import BUY_AND_HOLD
 from brain_assets.prove.perturbation import DAY, RecordedMarket
-from brain_assets.registry import Families, Family
+from brain_assets.prove.runs import GraphRuns, Run
+from brain_assets.registry import Family
 from brain_assets.store.manifest import FILES, MANIFEST
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.tables import folder_of
-
-if TYPE_CHECKING:
-    from brain_assets.prove.runs import GraphRuns
 
 PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
 
@@ -63,16 +60,6 @@ ABSENT, SHOWN = "nothing", "materialization"
 
 Facts = dict[tuple[str, str], tuple[datetime.date, str]]
 """Place (row or key, as text) and column -> when it was knowable, and what stands there; texts have column ""."""
-
-
-class Run(NamedTuple):
-    """What a run of the graph left behind in a data folder."""
-
-    folder: Path
-    years: Years  # those that were run: all that exist
-    families: Families
-    upstream: Mapping[str, tuple[str, ...]]  # asset -> what it is made from, in the order in which they are made
-    metadata: Mapping[tuple[str, int], Mapping[str, str]]  # by asset and year: what its materialization shows, as texts
 
 
 class Difference(NamedTuple):
@@ -164,7 +151,7 @@ def default_dates(years: Sequence[int]) -> list[datetime.date]:
 
 
 def prove_no_lookahead(
-    market: RecordedMarket, runs: "GraphRuns", folder: Path, dates: Sequence[datetime.date] = (), seed: int = 0
+    market: RecordedMarket, runs: GraphRuns, folder: Path, dates: Sequence[datetime.date] = (), seed: int = 0
 ) -> Iterator[LookaheadResult]:
     """Run a market as it is, and again with another future after each date; give each result once it is known.
 

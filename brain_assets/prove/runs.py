@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -17,12 +17,21 @@ from brain_assets.graph.tasks import QUIET
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.schema import RAW
-from brain_assets.prove.no_lookahead import Run
 from brain_assets.registry import Families
 from brain_assets.store.tables import TableStore
 
 GUARDS = {"targets_before_cutoff", "sources_before_weeks", "not_too_good"}
 """Checks of assets that are against looking ahead."""
+
+
+class Run(NamedTuple):
+    """What a run of the graph left behind in a data folder."""
+
+    folder: Path
+    years: Years  # those that were run: all that exist
+    families: Families
+    upstream: Mapping[str, tuple[str, ...]]  # asset -> what it is made from, in the order in which they are made
+    metadata: Mapping[tuple[str, int], Mapping[str, str]]  # by asset and year: what its materialization shows, as texts
 
 
 @dataclass(frozen=True)
