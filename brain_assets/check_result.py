@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+"""Between a figure and its unit, where a table would give each a line."""
+
 
 class CheckResult(NamedTuple):
     """What a check found."""

@@ -61,9 +61,7 @@ class Worker:
 
 def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> Event:
     """Do a task as a Dagster run in this process; raises `KeyboardInterrupt` if it was interrupted."""
-    all_assets = defs.resolve_implicit_global_asset_job_def
-    job = defs.resolve_job_def(WALKFORWARD) if task.year else all_assets()
-    result = job.execute_in_process(
+    result = _job_of(defs, task).execute_in_process(
         run_config={"ops": {task.asset: {"config": dict(task.options)}} if task.options else {}, "loggers": QUIET},
         instance=instance,
         partition_key=str(task.year) if task.year else None,
@@ -84,3 +82,11 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
     kind = "reused" if metadata.get("reused") else "made"
     warned = warnings_in(event.asset_check_evaluation_data for event in of_step if event.event_type is CHECKED)
     return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)
+
+
+def _job_of(defs: dg.Definitions, task: Task) -> dg.JobDefinition:
+    """Give the job on whose page a run stands: of years, or of an asset without them; else Dagster's own of all."""
+    if task.year:
+        return defs.resolve_job_def(WALKFORWARD)
+    jobs = [job for job in defs.get_repository_def().get_all_jobs() if job.has_node_named(task.asset)]
+    return min(jobs, key=lambda job: job.name.startswith("__"))

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
+from brain_assets.check_result import NO_BREAK
 from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
 from brain_assets.graph.tasks import Task
@@ -50,6 +51,6 @@ def _print_figures(metadata: Mapping[str, Any]) -> None:
     columns = (Column(name, no_wrap=name == "active return") for name in others)
     table = new_table(Column(first, min_width=longest_word), *columns)
     for record in records:
-        table.add_row(*(escape(str(cell).replace(" [", "\n[")) for cell in record.values()))
+        table.add_row(*(escape(str(cell).replace(" [", "\n[").replace(NO_BREAK, " ")) for cell in record.values()))
     console.print(table)
     console.print(f"Caveat: {escape(metadata['caveat'])}")

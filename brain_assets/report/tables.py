@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
-from brain_assets.check_result import format_figure
+from brain_assets.check_result import NO_BREAK, format_figure
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
@@ -90,11 +90,12 @@ def strategy_table(report: Report) -> pd.DataFrame:
 
 
 def headline_table(report: Report) -> pd.DataFrame:
-    """Give what fits a terminal and Dagster's UI of that: of the intervals, that of the active return."""
+    """Give what fits a terminal and Dagster's UI of that; a figure and its unit are one word, which no cell breaks."""
     columns = ["CAGR", "active return", "Sharpe ratio a year", "gross active return", "break-even cost"]
     table = strategy_table(report)[["strategy", *columns]]
     others = table.columns.drop("active return")
     table[others] = table[others].map(lambda cell: cell.partition("\n")[0])
+    table[columns] = table[columns].map(lambda cell: cell.replace(" ", NO_BREAK))
     return table.rename(columns={"Sharpe ratio a year": "Sharpe ratio"})
 
 

@@ -281,7 +281,7 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(done: Don
     weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
     lines = {record.data["strategy"]: record.data for record in shown["strategies"].records}
     assert float(lines["ppo"]["Sharpe"]) == round(weekly.mean() / weekly.std() * 52**0.5, 2)
-    assert float(lines["ppo"]["active"].removesuffix(" pp")) == round(100 * shown["eval/ppo_active_return"], 1)
+    assert float(lines["ppo"]["active"].removesuffix("%")) == round(100 * shown["eval/ppo_active_return"], 1)
     assert lines["equal_weight"]["break-even"] == "–"
     assert shown["seeds_left_out"] == "ppo_seed_2"
     assert set(traded["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", *BENCHMARKS}

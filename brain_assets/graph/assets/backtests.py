@@ -140,7 +140,7 @@ def read_year_before(tables: TableStore, years: Years, year: int) -> pd.DataFram
 def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
     columns = {
         "return": [format_figure(value, "+.1%") for value in compared["net_return"]],
-        "active": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
+        "active": [format_figure(value, "+.1%") for value in compared["active_return"]],
         "Sharpe": compared["sharpe_ratio"].map(format_figure),
         "turnover": [format_figure(value, ".1%") for value in compared["mean_turnover"]],
         "break-even": [format_figure(value, ".1f", " bp") for value in compared["break_even"]],
