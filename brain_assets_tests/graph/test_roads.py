@@ -158,9 +158,26 @@ def edited_and_fetched(world: World) -> None:
     world.run("raw_prices", 2020)
 
 
-def adopted_then_edited(world: World) -> None:
+def without_its_model(world: World) -> None:
+    world.instance.wipe_assets([dg.AssetKey("walkforward_forecasts"), dg.AssetKey("ridge_snapshot")])
+    shutil.rmtree(world.snapshot.with_name("snapshot-2019-12-31"))
+    world.run("walkforward_forecasts", 2020)
+    world.run("ridge_snapshot", 2019)
+
+
+def another_universe(world: World) -> None:
+    universe = world.root / "files" / "universe.csv"
+    universe.write_text("symbol,from,to\nAAA,2015-01-01,2020-06-30\nBBB,2015-01-01,\n")
+    os.utime(universe, (AN_HOUR_AGO, AN_HOUR_AGO))
+
+
+def adopted(world: World) -> None:
     world.forget()
     world.adopt()
+
+
+def adopted_then_edited(world: World) -> None:
+    adopted(world)
     edited_and_fetched(world)
 
 
@@ -186,6 +203,8 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         f"made with torch {version('torch')}, here is torch 99: --force to make it again",
         KEPT,
     ),
+    "made before its model": (without_its_model, FORECASTS, STALE, "made before ridge_snapshot[2019]", MADE),
+    "adopted": (adopted, SNAPSHOT, DONE, "", KEPT),
     "adopted, then edited": (adopted_then_edited, SNAPSHOT, STALE, "adopted or reported before raw_prices[2020]", MADE),
     "reported": (lambda w: w.report(*SNAPSHOT), SNAPSHOT, DONE, "", KEPT),
     "data reported": (lambda w: w.report(*PRICES), PRICES, STALE, "it is not recorded what it was made from", KEPT),
@@ -195,6 +214,7 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], State, st
         *(SNAPSHOT, STALE, "did not pass its checks: validation_loss_finite", KEPT),
     ),
     "edited file": (World.edit, PRICES, STALE, "prices.csv changed", MADE),
+    "universe changed": (another_universe, PRICES, STALE, "universe.csv changed", MADE),
 }
 
 

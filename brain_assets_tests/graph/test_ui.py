@@ -194,6 +194,31 @@ def test_runs_and_pictures_are_found_in_a_browser(ui):
     assert hosts <= {"127.0.0.1", None}  # None: the picture's data
 
 
+@pytest.mark.slow
+def test_a_wrong_configuration_is_refused_before_anything_runs(ui):
+    """A wrong name while it is typed, a wrong number when it is launched."""
+    runs = "{ runsOrError { ... on Runs { count } } }"
+    before = ui.ask(runs)
+    with browsing() as page:
+        page.goto(f"{ui.url}/locations/brain_assets.definitions/jobs/walkforward/playground")
+        page.get_by_placeholder("Partition").fill("2019")
+        page.keyboard.press("Enter")
+        launch_it = page.get_by_role("button", name="Launch Run")
+        for config, said in (
+            ("{epoch: 3}", 'Received unexpected config entry "epoch"'),
+            ("{hidden_size: -4}", "hidden_size: expected greater than or equal to 1, got -4"),
+        ):
+            page.locator(".CodeMirror").first.click()
+            page.keyboard.press("Control+A")
+            page.keyboard.insert_text(f"ops:\n  lstm_snapshot:\n    config: {config}\n")
+            if "epoch" not in config:
+                page.get_by_text("No errors").wait_for()
+                launch_it.click()
+            page.get_by_text(said).first.wait_for()
+            assert launch_it.is_disabled() or "epoch" not in config
+    assert ui.ask(runs) == before
+
+
 # Both roads of a backfill
 
 SELECTOR = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
