@@ -182,6 +182,8 @@ def test_runs_and_pictures_are_found_in_a_browser(ui):
         page.get_by_role("link", name="Catalog").click()
         page.locator("a[href='/assets/backtest']").first.click()
         page.locator(f"img[alt='backtest {YEARS[-1]}']").wait_for()
+        page.goto(f"{ui.url}/assets/walkforward_forecasts?view=partitions&partition={YEARS[-1]}")
+        page.locator(f"img[alt='forecasts {YEARS[-1]}']").wait_for()
         page.goto(f"{ui.url}/assets/lstm_snapshot?view=partitions&partition=2020")
         page.get_by_text("Materialized (3)").wait_for()
         picture = page.locator("tr", has_text="learning_curve").locator("img[alt='lstm snapshot 2020-12-31']")
