@@ -29,7 +29,7 @@ from brain_assets.paths import is_remote
 from brain_assets.plugins import blamed, resolve
 from brain_assets.progress import warn
 from brain_assets.settings import Settings, brought_commands, read_settings
-from brain_assets.start import INTERRUPTED
+from brain_assets.start import ERASE_LINE, INTERRUPTED, show
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
@@ -61,6 +61,7 @@ class _Commands(TyperGroup):
             with warnings_shown():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
+            show(ERASE_LINE)  # and the ^C that the terminal shows
             console.print("; ".join(["stopped", *(stopped.args or ["nothing is half-written: run it again"])]))
             raise typer.Exit(INTERRUPTED) from None
         finally:

@@ -23,10 +23,10 @@ def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGINT, _stop_at_once)
     try:
-        _show(LOADING)
+        show(LOADING)
         command_line = import_to_stay("brain_assets.cli")
     finally:
-        _show(ERASE_LINE)
+        show(ERASE_LINE)
     try:
         command_line.main()
     except SystemExit as ended:
@@ -48,7 +48,7 @@ def import_to_stay(module: str) -> Any:
     return imported
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """Write to the terminal, if there is one."""
     if sys.stderr.isatty():
         os.write(2, text.encode())
@@ -56,7 +56,7 @@ def _show(text: str) -> None:
 
 def _stop_at_once(*_: object) -> None:
     """End the process: raised in an import, `KeyboardInterrupt` may come out as something else, or get lost."""
-    _show(ERASE_LINE)
+    show(ERASE_LINE)
     os.write(1, b"stopped\n")
     os._exit(INTERRUPTED)
 
