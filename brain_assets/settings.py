@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -101,6 +102,7 @@ class Settings(BaseSettings):
     def _without_slash(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("expected an address that begins with http:// or https://")
+        urlsplit(value).port  # noqa: B018 - raises what it says of one that cannot be
         return value.rstrip("/")
 
     @model_validator(mode="after")

@@ -2,13 +2,14 @@
 
 import os
 import shlex
+import socket
 import traceback
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from brain_assets.cli import print_ui_hint
+from brain_assets.cli import print_ui_hint, serve_reports
 from brain_assets.errors import SettingsError
 from brain_assets.settings import read_settings
 from brain_assets.terminal import OurConsole
@@ -190,6 +191,21 @@ def test_what_a_backfill_ends_with_can_be_pasted_and_names_nobody(
     print_ui_hint(None, read_settings(market="live", data_dir=folder))
     words = shlex.split(capsys.readouterr().out.partition(": ")[2])
     assert words == [f"BRAIN_DATA_DIR={folder}", "brain-assets", "ui"]
+
+
+def test_reports_are_served_unless_their_address_is_taken_which_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        serve_reports(read_settings(data_dir=tmp_path, reports_url=address))
+    assert caplog.messages == [
+        f"reports: expected {address} to be free, got Address already in use; set BRAIN_REPORTS_URL."
+    ]
+    with pytest.raises(SettingsError, match=r"^BRAIN_REPORTS_URL: Port out of range 0-65535, got "):
+        read_settings(reports_url="http://127.0.0.1:99999")
 
 
 @pytest.mark.parametrize("text", ["hf_secret", "../hf_secret/y", "https://ada:hf_secret@huggingface.co/ada/lstm"])
