@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from brain_assets import registry
 from brain_assets.forecasting.metrics import DETECTABLE, N_LAGS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.constraints import CONSTRAINTS
@@ -56,7 +55,6 @@ def report_page(report: Report) -> str:
         metrics=metrics,
         n_lags=N_LAGS,
         detectable=DETECTABLE,
-        label=registry.label,
         heads=[],
         conclusion=tables.conclude(report),
         constraints=CONSTRAINTS,
