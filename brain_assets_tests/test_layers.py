@@ -30,7 +30,7 @@ LAYERS = (
     "live simulator user_files",
     "graph",
     "terminal definitions cli_* study testing",
-    "adopt allocate automation cluster main_versions prove report user_files.command",
+    "adopt allocate automation cluster main_versions prove report user_files.check",
     "cli",
 )
 """Bottom up: a module imports none of a layer above its own. The longest name that fits a module decides."""

@@ -29,8 +29,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.live.filings import FLOWS, QUARTER_DAYS, Amounts, Filing, Span, n_days, read_filings, stated_amounts
-from brain_assets.market.findings import attach
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS, attach
 
 PARTS = {
     "gross_margin": ("gross_profit", "revenue"),
@@ -77,7 +76,7 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
     of the quarter alone. NaN: not stated yet, or a denominator (revenue, current liabilities, equity) that is zero or
     negative. Facts cut off after a day give exactly the rows up to that day. No rows: the company states nothing in
     us-gaap and dollars, quarter by quarter. Facts that were left out are among its findings
-    (`brain_assets.market.findings`), by the year of their filing. Raises `MarketError`, naming the symbol and the
+    (`brain_assets.market.schema.Finding`), by the year of their filing. Raises `MarketError`, naming the symbol and the
     place, for what the API does not give.
     """
     filings, findings = read_filings(facts, symbol)

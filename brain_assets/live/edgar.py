@@ -24,8 +24,7 @@ from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.live.filings import shorten
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.findings import attach, findings_of
-from brain_assets.market.schema import FUNDAMENTAL_TABLE
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, attach, findings_of
 from brain_assets.progress import report
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
 

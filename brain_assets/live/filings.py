@@ -20,8 +20,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from brain_assets.errors import MarketError
-from brain_assets.market.findings import Finding
-from brain_assets.market.schema import ROUNDING
+from brain_assets.market.schema import ROUNDING, Finding
 
 FORMS = frozenset({"10-K", "10-Q", "10-KT", "10-QT", "8-K"})
 """Reports whose figures count, amendments (10-K/A) as well; an 8-K states figures if it recasts earlier reports. A

@@ -8,9 +8,8 @@ import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, TableError
 from brain_assets.market.base import Market
-from brain_assets.market.findings import attach, findings_of
-from brain_assets.market.members import joined_members
-from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.prices import PRICE_FIELDS, joined_members
+from brain_assets.market.schema import attach, findings_of
 
 PREVIOUS_BARS = "previous_bars"
 """Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close, volume) of the last bar before it, on its own

@@ -26,8 +26,7 @@ from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
 from brain_assets.market.file_values import MOMENT
-from brain_assets.market.findings import attach, findings_of
-from brain_assets.market.schema import NEWS_TABLE, ONE_SYMBOL, TEXT, Rule
+from brain_assets.market.schema import NEWS_TABLE, ONE_SYMBOL, TEXT, Rule, attach, findings_of
 from brain_assets.market.table_files import FileTable, OptionalFiles, read_files
 from brain_assets.progress import warn
 

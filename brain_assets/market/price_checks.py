@@ -18,8 +18,7 @@ from brain_assets.arrays import BoolArray, DateArray, IntArray
 from brain_assets.check_result import CheckResult, listed
 from brain_assets.market.archive import closes_before
 from brain_assets.market.calendar import years_of
-from brain_assets.market.findings import finding_verdicts
-from brain_assets.market.schema import OHLC_RULES, PRICE_TABLE, Rule
+from brain_assets.market.schema import OHLC_RULES, PRICE_TABLE, Rule, added_up, findings_of
 
 _FOR_ONE = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000)
 _FORWARD = {5 / 4: "5:4", 4 / 3: "4:3", 3 / 2: "3:2", 5 / 2: "5:2"} | {float(n): f"{n}:1" for n in _FOR_ONE}
@@ -286,3 +285,22 @@ def _each(prices: pd.DataFrame, rules: Sequence[Rule], words: str, advice: str) 
         return CheckResult(True, f"{words}, in all {len(prices):,} bars")
     named = [f"{row.date:%Y-%m-%d} {row.symbol}" for row in prices[~good].itertuples()]
     return CheckResult(False, f"expected {words}, got {len(named)} bars that are not so: {listed(named)}; {advice}.")
+
+
+MOST_SAID = 10  # findings that a check says in words; it counts all
+
+
+def finding_verdicts(frame: pd.DataFrame) -> dict[str, CheckResult]:
+    """Give what was found of a table to its two checks; what names neither is one of rows."""
+    verdicts, findings = {}, added_up(findings_of(frame))
+    for check, good in {
+        "rows_taken": f"all {len(frame):,} rows were taken as they came",
+        "symbols_found": f"{frame['symbol'].nunique()} symbols, and none is missing",
+    }.items():
+        found = [each for each in findings if (each.check == "symbols_found") is (check == "symbols_found")]
+        said = [finding.sentence for finding in found[:MOST_SAID]]
+        if len(found) > MOST_SAID:
+            said.append(f"{len(found) - MOST_SAID} more of the kind.")
+        counts = {f"{finding.subject}: {finding.what}": finding.n_rows for finding in found}
+        verdicts[check] = CheckResult(not found, " ".join(said) or good, counts)
+    return verdicts

@@ -1,7 +1,14 @@
-"""Daily bars as the panel that everything downstream computes on."""
+"""Daily bars as the panel that everything downstream computes on, and who could be chosen when.
+
+Layout: memberships of a universe, such as an index, are kept with the bars of their years, in ``attrs["members"]`` of
+the table: symbol -> spans of days, both ends included, cut to the days that the table was asked for: so a year tells of
+no change that came later. Without the attribute, all could be chosen.
+"""
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,13 +16,14 @@ import pandas as pd
 from brain_assets.arrays import BoolArray, DateArray, FloatArray
 from brain_assets.errors import TableError
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.members import MEMBERS, member_mask
 
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 """Channels of a bar, in the order of `PricePanel.values`. Prices in dollars, adjusted for splits and dividends; volume
 in shares, adjusted for splits. All are known at the close of their session."""
 
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(len(PRICE_FIELDS))
+MEMBERS = "members"  # key in ``DataFrame.attrs``
+Members = Mapping[str, Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class PricePanel:
     """(n_assets, n_sessions, 7): what news and filings said by the close of each session
     (`brain_assets.market.signals.add_signals`); None: not asked for."""
     members: BoolArray | None = None
-    """(n_assets, n_sessions): who could be chosen (`brain_assets.market.members`); None: all."""
+    """(n_assets, n_sessions): who could be chosen; None: all."""
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "PricePanel":
@@ -61,3 +69,40 @@ class PricePanel:
             signals = None if signals is None else signals[listed]
             members = None if members is None else members[listed]
         return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values, signals, members)
+
+
+def member_mask(members: Members, symbols: Sequence[str], sessions: DateArray) -> BoolArray:
+    """Tell which symbol was a member on which session; (n_assets, n_sessions)."""
+    mask = np.zeros((len(symbols), len(sessions)), dtype=bool)
+    for row, symbol in zip(mask, symbols, strict=True):
+        for span in members.get(symbol, ()):
+            first, last = np.array(span, dtype="datetime64[D]")
+            row[np.searchsorted(sessions, first) : np.searchsorted(sessions, last, "right")] = True
+    return mask
+
+
+def joined_members(frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Join those of consecutive years of bars, each of the days after the bars before it, so that none is told twice.
+
+    In a year that says nothing of members, all that have bars are some.
+    """
+    if not any(MEMBERS in frame.attrs for frame in frames):
+        return {}
+    joined: dict[str, list[Sequence[str]]] = {}
+    begin = ""
+    for frame in frames:
+        first, last = (f"{day:%Y-%m-%d}" for day in (frame["date"].min(), frame["date"].max()))
+        everyone = {symbol: [[first, last]] for symbol in frame["symbol"].unique()}
+        for symbol, spans in frame.attrs.get(MEMBERS, everyone).items():
+            joined.setdefault(symbol, []).extend([max(since, begin), until] for since, until in spans if until >= begin)
+        begin = f"{frame['date'].max() + pd.Timedelta(days=1):%Y-%m-%d}"
+    return {MEMBERS: joined}
+
+
+def describe_members(prices: pd.DataFrame) -> str:
+    """Say how many members a year of bars had, and how many of them have a bar; empty: nobody says who was one."""
+    if MEMBERS not in prices.attrs:
+        return ""
+    first = f"{prices['date'].min():%Y-%m-%d}"
+    members = {name for name, spans in prices.attrs[MEMBERS].items() if max(last for _, last in spans) >= first}
+    return f"{len(members):,} members, {len(members & set(prices['symbol'])):,} with prices"

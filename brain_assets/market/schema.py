@@ -1,9 +1,15 @@
-"""The schemas of the raw tables: columns with types and meaning, what a sound row is, what to say if it is none."""
+"""The schemas of the raw tables: columns with types and meaning, what a sound row is, what to say if it is none.
+
+And findings: what is not as it should be in data that were taken all the same, counted, named, and kept with the table,
+as plain lists in ``attrs["findings"]``; so whoever reads the year again is told again. They are counted by calendar
+year, since what is fetched may reach back further than what is kept.
+"""
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -257,3 +263,46 @@ SCHEMAS: Mapping[str, TableSchema] = {
 """Asset -> what is asked of its table, whenever it is read."""
 
 RAW = tuple(SCHEMAS)  # what comes from the market
+
+FINDINGS = "findings"  # key in ``DataFrame.attrs``
+
+
+class Finding(NamedTuple):
+    """Rows of one kind in one calendar year that were left out or changed, or are in doubt."""
+
+    check: str  # the check of the asset that shows it: ``rows_taken``, ``symbols_found``, ...
+    subject: str  # what it is about: a file's name, or a symbol
+    what: str  # what the rows are, after their number: "rows on days when the exchange was closed"
+    done: str = ""  # what was done: "left out"; empty: they were taken as they are
+    year: int = 0  # 0: of no year; it is said of every one
+    n_rows: int = 1
+    first: str = ""  # where to look first, with the day; empty: `what` says it
+
+    @property
+    def sentence(self) -> str:
+        """Say it in one sentence."""
+        first = f", the first {self.first}" if self.first else ""
+        return f"{self.subject}: {self.n_rows:,} {self.what}{first}" + (f"; {self.done}." if self.done else ".")
+
+
+def attach(frame: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFrame:
+    """Put findings beside the rows of a table, in place of those that it has; without any, it has no such attribute."""
+    frame.attrs = {key: value for key, value in frame.attrs.items() if key != FINDINGS}
+    if kept := [list(finding) for finding in findings]:
+        frame.attrs[FINDINGS] = kept
+    return frame
+
+
+def findings_of(frame: pd.DataFrame, years: Collection[int] | None = None) -> list[Finding]:
+    """Give what was found of a table; `years`: in these calendar years, and what is of none."""
+    found = [Finding(*each) for each in frame.attrs.get(FINDINGS, ())]
+    return [each for each in found if years is None or each.year in {0, *years}]
+
+
+def added_up(findings: Iterable[Finding]) -> list[Finding]:
+    """Count what is alike in several years once, the first place being that of the earliest year."""
+    sums: dict[tuple[str, ...], Finding] = {}
+    for finding in sorted(findings, key=lambda each: each.year):
+        before = sums.setdefault(finding[:4], finding._replace(n_rows=0))
+        sums[finding[:4]] = before._replace(n_rows=before.n_rows + finding.n_rows)
+    return list(sums.values())

@@ -26,8 +26,18 @@ from brain_assets.check_result import listed
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.file_values import SPARE, Key, Parsed, is_blank, parse_cells, text_at
-from brain_assets.market.findings import Finding, attach
-from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Rule, TableSchema, describe, empty_table
+from brain_assets.market.schema import (
+    COUNT,
+    DAY,
+    NUMBER,
+    TEXT,
+    Finding,
+    Rule,
+    TableSchema,
+    attach,
+    describe,
+    empty_table,
+)
 from brain_assets.market.sheets import MOST, Roles, Sheet, find_files, find_roles, open_sheet, symbols_of_names
 
 Layout = Mapping[str, str]

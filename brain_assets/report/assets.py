@@ -18,8 +18,8 @@ from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.calendar import Clock, sessions_between
-from brain_assets.market.members import describe_members
 from brain_assets.market.price_checks import table_verdicts
+from brain_assets.market.prices import describe_members
 from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.plugins import require_extra

@@ -19,8 +19,7 @@ from upath import UPath
 
 from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import chain_prices
-from brain_assets.market.findings import FINDINGS
-from brain_assets.market.schema import SCHEMAS
+from brain_assets.market.schema import FINDINGS, SCHEMAS
 from brain_assets.parquet import decode_table, encode_table
 from brain_assets.paths import DataPath, is_file, list_names, read_all, read_bytes, replace_file
 from brain_assets.progress import warn

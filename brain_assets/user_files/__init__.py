@@ -4,5 +4,5 @@ from brain_assets.plugins import Plugin
 
 PLUGIN = Plugin(
     markets={"files": "brain_assets.user_files.market:open_market"},
-    commands={"check-files": "brain_assets.user_files.command:check_files"},
+    commands={"check-files": "brain_assets.user_files.check:check_files"},
 )

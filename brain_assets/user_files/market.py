@@ -7,7 +7,6 @@ changed.
 
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -17,16 +16,14 @@ from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import FIRST_DATE, utc_now
-from brain_assets.market.findings import Finding, attach, findings_of
-from brain_assets.market.members import MEMBERS
 from brain_assets.market.news import NewsFiles
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
-from brain_assets.market.sheets import MOST, find_files, is_table
+from brain_assets.market.prices import MEMBERS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW, Finding, attach, findings_of
+from brain_assets.market.sheets import MOST, find_files
 from brain_assets.market.table_files import FileTable, OptionalFiles
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.user_files.check import Checked
 from brain_assets.user_files.tables import members_of, read_fundamental_files, read_price_files, read_universe
 from brain_assets.user_files.watch import (
     TableState,
@@ -84,7 +81,7 @@ class FilesMarket:
     ) -> None:
         self.folder, self.symbols, self.clock, self._memory = folder, symbols, clock, memory
         self._states = {raw: state for raw, state in read_states(memory).items() if state.symbols == symbols}
-        self._files: dict[str, OptionalFiles] = {}
+        self.files: dict[str, OptionalFiles] = {}
         self._forget_rows()
 
     def last_complete_year(self) -> int | None:
@@ -94,7 +91,7 @@ class FilesMarket:
         `prices`.
         """
         if (last := self._look("raw_prices").last_day) is None:
-            self._bars.refuse(datetime.date.min, datetime.date.max)
+            self.bars.refuse(datetime.date.min, datetime.date.max)
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
         return complete_year(last, self.clock())
 
@@ -105,23 +102,23 @@ class FilesMarket:
         `TableError` for all that is wrong in the range, kind by kind, or if no symbol has enough bars, and
         `MarketError` if there is no folder, no file of prices, no bar in the range, or none of the symbols.
         """
-        table = self._bars
-        chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
-        if chosen.empty:
-            raise self._nothing_in(start, end)
-        bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
-        if (universe := self._universe(self._names())) is not None:
+        self.bars.refuse(start, end)
+        missing = list(self.symbols_found())
+        if not self.bars.inside(start, end).any():
+            raise self.nothing_in(start, end)
+        bars = self.files["raw_prices"].table(start, end)
+        if (universe := self.universe(self.names())) is not None:
             bars.attrs[MEMBERS] = members_of(universe, start, end)
-        return attach(bars, findings)
+        return attach(bars, [*findings_of(bars), *missing])
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
-        files = cast(NewsFiles, self._files["raw_news_sentiment"])
+        files = cast(NewsFiles, self.files["raw_news_sentiment"])
         return self._sourced(files, files.news_sentiment(start, end, score))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the quarterly ratios filed in a range. Raises as `prices`."""
-        files = self._files["raw_fundamentals"]
+        files = self.files["raw_fundamentals"]
         return self._sourced(files, files.table(start, end))
 
     def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
@@ -135,7 +132,7 @@ class FilesMarket:
         for raw in RAW:
             try:
                 if in_passing:
-                    refuse_unsettled(stamps_of(self.folder, self._files[raw].found()[1]), self.clock())
+                    refuse_unsettled(stamps_of(self.folder, self.files[raw].found()[1]), self.clock())
                 states[raw] = self._look(raw)
             except (BrainAssetsError, OSError) as error:
                 waits.append(f"{raw} waits: {error}")
@@ -148,7 +145,7 @@ class FilesMarket:
         versions = {raw: of_years for raw, (of_years, _) in found.items()}
         files_of = {raw: of_files for raw, (_, of_files) in found.items()}
         try:
-            universe = self._universe(()) if "raw_prices" in states else None
+            universe = self.universe(()) if "raw_prices" in states else None
         except BrainAssetsError as error:
             universe = None
             del versions["raw_prices"]
@@ -166,112 +163,77 @@ class FilesMarket:
 
     def _look(self, raw: str) -> TableState:
         """Give what is known of the files of a table as they are now, which are read if they are others than before."""
-        stamps = stamps_of(self.folder, self._files[raw].found()[1])
-        spelled = self.symbols if raw == "raw_prices" else tuple(self._names())
+        stamps = stamps_of(self.folder, self.files[raw].found()[1])
+        spelled = self.symbols if raw == "raw_prices" else tuple(self.names())
         before = self._states.get(raw)
         if before is not None and (before.stamps, before.spelled) == (stamps, spelled):
             return before
         self._forget_rows(RAW if raw == "raw_prices" else [raw])  # other tables write symbols as prices do
-        state = state_of(raw, TableState(stamps, spelled, self.symbols), self._files[raw].rows)
+        state = state_of(raw, TableState(stamps, spelled, self.symbols), self.files[raw].rows)
         self._states = {**self._states, raw: state}
         keep_states(self._memory, self._states)
         return state
 
-    def _nothing_in(self, start: datetime.date, end: datetime.date) -> EmptyResponseError:
-        days = self._bars.days
+    def nothing_in(self, start: datetime.date, end: datetime.date) -> EmptyResponseError:
+        """Give the error of a range without bars, which says what there is."""
+        days = self.bars.days
         there = f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}" if len(days) else "no sound bar"
         return EmptyResponseError(
             f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
             f"{there}; add data or ask for another range."
         )
 
-    def years(self) -> range:
-        """Give the years from the first bar to the last; this one alone where there is none, or no file can be read."""
-        with suppress(BrainAssetsError):
-            if len(days := self._bars.days):
-                return range(days.min().year, days.max().year + 1)
-        return range(self.clock().year, self.clock().year + 1)
-
-    def check(self, start: datetime.date, end: datetime.date) -> Checked:
-        """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
-        found = Checked()
-        with found.going_on():
-            found.check_table("bars", self._bars, start, end)
-        if not self.folder.is_dir():
-            return found
-        if not found.refused:
-            with found.going_on():
-                found.warn(self._symbols_found())
-            if not self._bars.inside(start, end).any():
-                found.refuse(str(self._nothing_in(start, end)))
-                return found
-            found.check_bars(self._bars, start, end)
-        for files in (self._files[raw] for raw in RAW[1:]):
-            with found.going_on():
-                word, is_sound = files.found()[0], not found.refused
-                if files.rows is not None:
-                    found.check_table(word, files.rows, start, end)
-                    found.warn(self._without_prices(files) if is_sound else ())
-        with found.going_on():
-            if (universe := self._universe(self._names())) is not None:
-                names, rows = ", ".join(file.name for file in universe.files), universe.frame["symbol"]
-                found.lines.append(
-                    f"{names}: who could be chosen when, {len(rows):,} spans, {rows.nunique():,} symbols"
-                )
-        others = sorted(path.name for path in self.folder.iterdir() if path.is_file() and not is_table(path))
-        if shown := listed([name for name in others if not name.startswith((".", "~"))], MOST):
-            found.found.append(f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}.")
-        return found
-
     def _forget_rows(self, tables: Iterable[str] = RAW) -> None:
         for raw in tables:
-            self._files[raw] = KINDS[raw](self.folder, self.symbols, tuple if raw == "raw_prices" else self._names)
+            self.files[raw] = KINDS[raw](self.folder, self.symbols, tuple if raw == "raw_prices" else self.names)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
         if files.rows is None:
             return files.sourced(table, sorted(self.symbols))
         if "raw_prices" not in self._states:
-            self._bars.refuse_files()  # or a name of a file that cannot be read would have no prices
-        sourced = files.sourced(table, sorted(self.symbols or self._names()))
-        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self._without_prices(files))))
+            self.bars.refuse_files()  # or a name of a file that cannot be read would have no prices
+        sourced = files.sourced(table, sorted(self.symbols or self.names()))
+        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self.without_prices(files))))
 
-    def _without_prices(self, files: OptionalFiles) -> list[Finding]:
+    def without_prices(self, files: OptionalFiles) -> list[Finding]:
+        """Name the symbols of some files that have no prices."""
         found = set() if files.rows is None else set(files.rows.names)
         what = "without prices: one that is written otherwise matches nothing"
-        return list(_named(sorted(found - set(self._names())), f"name {what}", f"names {what}"))
+        return list(_named(sorted(found - set(self.names())), f"name {what}", f"names {what}"))
 
     @property
-    def _bars(self) -> FileTable:
-        if (rows := self._files["raw_prices"].rows) is None:
+    def bars(self) -> FileTable:
+        """All rows of prices; raises `MarketError` if there are no files of them."""
+        if (rows := self.files["raw_prices"].rows) is None:
             raise MarketError(
                 f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
                 f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return rows
 
-    def _universe(self, names: Sequence[str]) -> FileTable | None:
+    def universe(self, names: Sequence[str]) -> FileTable | None:
         """Read who could be chosen when; None: there is no such file, so all can be."""
         paths = find_files(self.folder, "universe")
         return read_universe(paths, names) if paths else None
 
-    def _names(self) -> Sequence[str]:
+    def names(self) -> Sequence[str]:
         """Give the symbols of the prices, as they are written."""
         if (state := self._states.get("raw_prices")) is not None:
             return state.names
-        rows = self._files["raw_prices"].rows
+        rows = self.files["raw_prices"].rows
         return [] if rows is None else rows.names
 
-    def _symbols_found(self) -> Iterator[Finding]:
+    def symbols_found(self) -> Iterator[Finding]:
         """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
-        names = self._bars.names
+        names = self.bars.names
         missing = [symbol for symbol in self.symbols if symbol not in names]
         if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
                 f"{self.folder}: expected symbols of the files, got {listed(missing, MOST)}, none of which is one: "
                 f"they have {listed(names, MOST)}; correct BRAIN_SYMBOLS, or add data."
             )
-        n_bars = self._bars.frame["symbol"].value_counts()
+        n_bars = self.bars.frame["symbol"].value_counts()
         n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
         short = [f"{symbol} ({count})" for symbol, count in n_bars.items() if count < MIN_HISTORY_SESSIONS]
         if len(short) == len(n_bars):
@@ -279,11 +241,11 @@ class FilesMarket:
                 f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
                 f"{listed(short, MOST) or 'none'}; add data."
             )
-        universe = self._universe(self._names())
+        universe = self.universe(self.names())
         members = set() if universe is None else set(universe.names)
         yield from _named(missing, "symbol that was asked for is in no file", "symbols asked for are in no file")
         of = "of the universe without prices in any file"
-        yield from _named(sorted(members - set(self._names())) if members else [], f"member {of}", f"members {of}")
+        yield from _named(sorted(members - set(self.names())) if members else [], f"member {of}", f"members {of}")
         few = f"with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
         yield from _named(short, f"symbol {few}", f"symbols {few}")
 

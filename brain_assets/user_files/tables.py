@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from brain_assets.market.file_values import SPARE, parse_days
-from brain_assets.market.members import Members
+from brain_assets.market.prices import Members
 from brain_assets.market.schema import (
     DAY,
     FUNDAMENTAL_TABLE,

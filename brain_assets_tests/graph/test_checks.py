@@ -12,7 +12,7 @@ from brain_assets.errors import MarketError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, Event
-from brain_assets.market.findings import Finding, attach
+from brain_assets.market.schema import Finding, attach
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets_tests.conftest import SYMBOLS

@@ -12,8 +12,8 @@ from brain_assets.errors import SettingsError
 from brain_assets.graph.year_to_date import fetch_year_to_date, join
 from brain_assets.live.market import LiveMarket
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.findings import Finding, attach
 from brain_assets.market.sample import SampleMarket
+from brain_assets.market.schema import Finding, attach
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore

@@ -14,8 +14,7 @@ import pytest
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live import edgar as module
 from brain_assets.live.edgar import MAX_ATTEMPTS, EdgarFundamentals
-from brain_assets.market.findings import findings_of
-from brain_assets.market.schema import FUNDAMENTAL_TABLE
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, findings_of
 from brain_assets_tests.live.loopback import Answer, serve
 from brain_assets_tests.live.test_company_facts import company, income
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from brain_assets.errors import MarketError
 from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.live.filings import AMOUNTS, BROKEN, MISDATED, OFF_SCALE
-from brain_assets.market.findings import Finding, findings_of
+from brain_assets.market.schema import Finding, findings_of
 from brain_assets_tests.live.test_company_facts import (
     AUGUST,
     FEBRUARY,

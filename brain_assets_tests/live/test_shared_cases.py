@@ -8,7 +8,7 @@ import pytest
 from brain_assets.errors import MarketError
 from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.market.archive import fetch_prices
-from brain_assets.market.findings import added_up, findings_of
+from brain_assets.market.schema import added_up, findings_of
 from brain_assets_tests.live.loopback_yahoo import LoopbackYahoo, market
 from brain_assets_tests.shared_cases import END, START, doubts_of, make_cases, needed, unsaid
 

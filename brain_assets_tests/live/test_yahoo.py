@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import MarketError
-from brain_assets.live.yahoo import IMPOSSIBLE_BARS
+from brain_assets.live.market import IMPOSSIBLE_BARS
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.findings import Finding, findings_of
 from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import Finding, findings_of
 from brain_assets_tests.live.loopback_yahoo import (
     FRIDAY,
     MONDAY,

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from brain_assets.market.findings import Finding, added_up, attach, finding_verdicts, findings_of
-from brain_assets.market.schema import NEWS_TABLE
+from brain_assets.market.schema import NEWS_TABLE, Finding, added_up, attach, finding_verdicts, findings_of
 from brain_assets.store.tables import MemoryTableStore, content_hash
 
 

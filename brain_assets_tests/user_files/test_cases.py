@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import BrainAssetsError
-from brain_assets.market.findings import added_up, findings_of
 from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import added_up, findings_of
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.shared_cases import END, SCRIPT, START, doubts_of, make_cases, needed, unsaid
 

@@ -13,8 +13,7 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.findings import added_up, findings_of
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS, added_up, findings_of
 from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -14,9 +14,8 @@ from brain_assets.forecasting.training import forecaster_fingerprint, train_snap
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.archive import chain_prices, fetch_prices
 from brain_assets.market.base import MarketNote
-from brain_assets.market.findings import findings_of
-from brain_assets.market.members import MEMBERS, describe_members, member_mask
-from brain_assets.market.prices import PricePanel
+from brain_assets.market.prices import MEMBERS, PricePanel, describe_members, member_mask
+from brain_assets.market.schema import findings_of
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.backtest import backtest

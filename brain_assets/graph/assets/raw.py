@@ -21,9 +21,9 @@ from brain_assets.market.archive import changed_returns, changed_shapes, closes_
 from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.finbert import FinBertScorer
-from brain_assets.market.findings import attach, findings_of
-from brain_assets.market.members import MEMBERS, describe_members
 from brain_assets.market.price_checks import symbol_spans, table_verdicts
+from brain_assets.market.prices import MEMBERS, describe_members
+from brain_assets.market.schema import attach, findings_of
 from brain_assets.store.tables import content_hash
 
 
