@@ -177,7 +177,7 @@ def price_verdicts(
 ) -> dict[str, CheckResult]:
     """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
     single = Rule("date", "one bar a session and symbol", lambda bars: ~bars.duplicated(["date", "symbol"]))
-    previous = previous_closes or {}
+    previous, ordered = previous_closes or {}, prices.sort_values(["symbol", "date"], ignore_index=True)
     return {
         "calendar_complete": _calendar_complete(symbol_spans(prices, previous), scheduled),
         "positive": _each(
@@ -185,8 +185,8 @@ def price_verdicts(
         ),
         "ohlc_in_order": _each(prices, OHLC_RULES, "open and close between low and high", "correct or remove them"),
         "no_duplicates": _each(prices, [single], single.expected, "remove the others"),
-        "no_jumps": _no_jumps(prices, previous),
-        "traded": _traded(prices),
+        "no_jumps": _no_jumps(ordered, previous),
+        "traded": _traded(ordered),
     }
 
 
@@ -207,10 +207,9 @@ def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
         which = np.flatnonzero(wide)
         places = [f"{spans.symbols[i]}: {holes[i]} sessions without a bar from {first[i]} on" for i in which]
         said.append(f"{listed(places)}.")
-    if said:
-        return CheckResult(False, " ".join(said))
     narrow = f", but for {holes.sum()} of {np.count_nonzero(holes)} symbols" if holes.any() else ""
-    return CheckResult(True, f"a bar on each of the {len(scheduled)} sessions of the exchange{narrow}")
+    good = f"a bar on each of the {len(scheduled)} sessions of the exchange{narrow}"
+    return CheckResult(not said, " ".join(said) or good)
 
 
 def _counted_by_year(flags: BoolArray, sessions: DateArray) -> IntArray:
@@ -219,26 +218,23 @@ def _counted_by_year(flags: BoolArray, sessions: DateArray) -> IntArray:
     return np.add.reduceat(flags.astype(np.int64), starts, axis=1)
 
 
-def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:
-    jumps = find_jumps(prices, previous_closes)
-    kept = [jump for jump in jumps if jump.back is None]
-    slipped = [jump for jump in jumps if jump.back is not None]
-    others, n_news = _other_jumps(prices, previous_closes, jumps)
+def _no_jumps(ordered: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:
+    jumps = find_jumps(ordered, previous_closes)
+    kept = [jump.words for jump in jumps if jump.back is None]
+    slipped = [jump.words for jump in jumps if jump.back is not None]
+    others, n_news = _other_jumps(ordered, previous_closes, jumps)
     said = []
     if kept:
         one, several = "jump looks like a split or a dividend that was", "jumps look like splits or dividends that were"
-        words = _numbered(kept, one, several)
-        said.append(f"{words} never taken out: {listed([jump.words for jump in kept], 10)}; use adjusted prices.")
+        said.append(f"{_numbered(kept, one, several)} never taken out: {listed(kept, 10)}; use adjusted prices.")
     if slipped:
         words = _numbered(slipped, "jump looks like a decimal point", "jumps look like decimal points")
-        said.append(f"{words} that slipped: {listed([jump.words for jump in slipped], 10)}; correct these bars.")
+        said.append(f"{words} that slipped: {listed(slipped, 10)}; correct these bars.")
     if others:
         words = _numbered(others, "close lies", "closes lie")
         said.append(f"{words} more than {JUMP:.0%} from the one before: {listed(others)}.")
-    if said:
-        return CheckResult(False, " ".join(said))
     news = f", but for {n_news} on days of {BUSY} times the usual volume" if n_news else ""
-    return CheckResult(True, f"no close lies more than {JUMP:.0%} from the one before{news}")
+    return CheckResult(not said, " ".join(said) or f"no close lies more than {JUMP:.0%} from the one before{news}")
 
 
 def _numbered(found: Collection[object], one: str, several: str) -> str:
@@ -246,10 +242,9 @@ def _numbered(found: Collection[object], one: str, several: str) -> str:
 
 
 def _other_jumps(
-    prices: pd.DataFrame, previous_closes: Mapping[str, float], jumps: Sequence[Jump]
+    ordered: pd.DataFrame, previous_closes: Mapping[str, float], jumps: Sequence[Jump]
 ) -> tuple[list[str], int]:
     """Name closes far from the one before that are none of these jumps, the farthest first; count those of news."""
-    ordered = prices.sort_values(["symbol", "date"], ignore_index=True)
     far = ordered.assign(change=ordered["close"] / _closes_before(ordered, previous_closes) - 1)
     far = far[far["change"].abs() > JUMP].sort_values(["date", "symbol"])
     known = {(jump.symbol, date) for jump in jumps for date in (jump.date, jump.back)}
@@ -261,9 +256,8 @@ def _other_jumps(
     return [f"{row.date:%Y-%m-%d} {row.symbol} {row.change:+.0%}" for row in named.itertuples()], int(busy.sum())
 
 
-def _traded(prices: pd.DataFrame) -> CheckResult:
+def _traded(ordered: pd.DataFrame) -> CheckResult:
     """Name prices that stand still without a share traded, and sessions without any for most symbols."""
-    ordered = prices.sort_values(["symbol", "date"], ignore_index=True)
     still = (ordered["volume"] == 0) & (ordered["close"] == ordered.groupby("symbol")["close"].shift())
     runs = ordered.assign(run=(~still).cumsum())[still].groupby(["symbol", "run"])["date"].agg(["size", "min"])
     long = runs[runs["size"] >= STILL].groupby("symbol").agg({"size": "sum", "min": "min"})

@@ -10,7 +10,7 @@ which of the files a row is from, and where it stands there, its line or in Parq
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,10 +81,6 @@ class FileTable:
     def names(self) -> list[str]:
         """All symbols of the files, those included whose rows were taken out."""
         return list(self.frame["symbol"].cat.categories)
-
-    def inside(self, start: datetime.date, end: datetime.date) -> pd.Series:
-        """Tell which rows are from `start` up to but not including `end`."""
-        return _inside(self.days, start, end)
 
     def judged(self, rules: Iterable[Rule]) -> "FileTable":
         """Take out the rows that break one of some rules, all of which are asked of the same rows."""
@@ -172,7 +168,7 @@ class FileTable:
     def refusals(self, start: datetime.date, end: datetime.date) -> list[str]:
         """Say all that is wrong with rows of some days, or of unknown ones; one sentence a kind."""
         days = self.faults["day"]
-        faults = self.faults[days.isna() | _inside(days, start, end)]
+        faults = self.faults[days.isna() | inside(days, start, end)]
         return [self._refusal(alike) for _, alike in faults.groupby(["column", "expected"], sort=False)]
 
     def _refusal(self, faults: pd.DataFrame) -> str:
@@ -196,33 +192,24 @@ class FileTable:
             f"{first['advice'] or advice}."
         )
 
-    def between(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the rows from `start` up to but not including `end`; raises `TableError` if something is wrong there."""
-        self.refuse(start, end)
-        kinds = self.frame.dtypes
-        return self.frame[self.inside(start, end)].astype(dict.fromkeys(kinds.index[kinds == "category"], "str"))
-
     def findings(self, start: datetime.date, end: datetime.date) -> list[Finding]:
-        """Say by year what was left out or changed in some days."""
-        left = self.left[_inside(self.left["day"], start, end)]
-        kinds = left.groupby(["subject", "what", "done"], sort=False)
-        return [finding for of, alike in kinds for finding in self._found(of, alike)]
-
-    def _found(self, of: tuple[str, str, str], alike: pd.DataFrame) -> Iterator[Finding]:
-        """Add up the rows of some files by year; more than a few files are counted."""
-        subject, what, done = of
-        names = [self.files[number].name for number in alike["file"].unique()]
-        about = subject or (", ".join(names) if len(names) < 4 else f"{len(names)} files")
-        for year, rows in alike.groupby(alike["day"].dt.year):
-            first = rows.loc[rows["day"].idxmin()]
-            file = self.files[first["file"]]
-            place = "" if len(names) == 1 and not subject else f"{file.name}, "
-            where = f"{first['day']:%Y-%m-%d} ({place}{file.place} {first['row']})"
-            yield Finding("rows_taken", about, what, done, int(year), len(rows), where)
+        """Say by year what was left out or changed in some days, that of several files together."""
+        left, found = self.left[inside(self.left["day"], start, end)], []
+        for (subject, what, done), alike in left.groupby(["subject", "what", "done"], sort=False):
+            names = [self.files[number].name for number in alike["file"].unique()]
+            about = subject or (", ".join(names) if len(names) < 4 else f"{len(names)} files")
+            for year, rows in alike.groupby(alike["day"].dt.year):
+                first = rows.loc[rows["day"].idxmin()]
+                file = self.files[first["file"]]
+                place = "" if len(names) == 1 and not subject else f"{file.name}, "
+                where = f"{first['day']:%Y-%m-%d} ({place}{file.place} {first['row']})"
+                found.append(Finding("rows_taken", about, what, done, int(year), len(rows), where))
+        return found
 
 
-def _inside(days: pd.Series, start: datetime.date, end: datetime.date) -> pd.Series:
-    return (days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))
+def inside(days: pd.Series, start: datetime.date, end: datetime.date) -> pd.Series:
+    """Tell which days are from `start` up to but not including `end`."""
+    return days.between(pd.Timestamp(start), pd.Timestamp(end), inclusive="left")
 
 
 def read_files(paths: Sequence[Path], layout: Layout) -> FileTable:
@@ -397,7 +384,10 @@ class OptionalFiles:
         """
         if self.rows is None:
             return self.schema.empty()
-        return attach(self.rows.between(start, end).drop(columns=["file", "row"]), self.rows.findings(start, end))
+        self.rows.refuse(start, end)
+        rows = self.rows.frame[inside(self.rows.days, start, end)].drop(columns=["file", "row"])
+        texts = rows.columns[rows.dtypes == "category"]
+        return attach(rows.astype(dict.fromkeys(texts, "str")), self.rows.findings(start, end))
 
     def table(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the same as a validated table."""

@@ -15,7 +15,7 @@ from brain_assets.errors import BrainAssetsError
 from brain_assets.market.price_checks import price_verdicts
 from brain_assets.market.schema import PRICE_TABLE, RAW, added_up
 from brain_assets.market.sheets import MOST, canonical, is_table
-from brain_assets.market.table_files import FileTable, TableFile
+from brain_assets.market.table_files import FileTable, TableFile, inside
 from brain_assets.settings import read_settings
 from brain_assets.terminal import console, print_error, read_years
 from brain_assets.user_files.market import FilesMarket
@@ -72,7 +72,7 @@ class _Check:
         if not self.refused:
             with self._going_on():
                 self.doubts += [finding.sentence for finding in market.symbols_found()]
-            bars = market.bars.frame[market.bars.inside(self.start, self.end)]
+            bars = market.bars.frame[inside(market.bars.days, self.start, self.end)]
             if bars.empty:
                 self._refuse(str(market.nothing_in(self.start, self.end)))
                 return

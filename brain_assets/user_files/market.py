@@ -20,7 +20,7 @@ from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import MEMBERS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW, Finding, attach, findings_of
 from brain_assets.market.sheets import MOST, find_files
-from brain_assets.market.table_files import FileTable, OptionalFiles
+from brain_assets.market.table_files import FileTable, OptionalFiles, inside
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
@@ -104,7 +104,7 @@ class FilesMarket:
         """
         self.bars.refuse(start, end)
         missing = list(self.symbols_found())
-        if not self.bars.inside(start, end).any():
+        if not inside(self.bars.days, start, end).any():
             raise self.nothing_in(start, end)
         bars = self.files["raw_prices"].table(start, end)
         if (universe := self.universe(self.names())) is not None:

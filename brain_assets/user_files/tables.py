@@ -109,7 +109,6 @@ def read_universe(paths: Sequence[Path], names: Sequence[str]) -> FileTable:
     Raises `TableError` for all that is wrong, in any year.
     """
     table = read_files(paths, _MEMBERSHIPS)
-    table.refuse_files()
     written = table.frame["to"].astype("str")
     last = parse_days(pa.chunked_array([pa.array(written)])).values
     rows = table.frame.assign(last=last, unreadable=last.isna() & written.notna())
