@@ -68,14 +68,13 @@ class FinBertScorer:
         scores = _read_scores(self._cache_path)
         missing = [title for title, key in keys.items() if key not in scores]
         if missing:
-            n_done = len(keys) - len(missing)
             with closing(self._classifier.score(missing, self.batch_size)) as chunks:  # torch has its threads back
                 for chunk, chunk_scores in chunks:
-                    scores |= dict(zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True))
+                    scores |= zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True)
                     if self._cache_path is not None:
                         columns = {"title_sha256": list(scores), "score": list(scores.values())}
                         replace_file(self._cache_path, encode_table(pd.DataFrame(columns).astype(_COLUMNS)))
-                    n_done += len(chunk)
+                    n_done = sum(key in scores for key in keys.values())
                     report(f"news: {n_done:,} of {len(keys):,} headlines scored")
         return np.array([scores[keys[title]] for title in titles])
 

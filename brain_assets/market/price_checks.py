@@ -136,6 +136,7 @@ BUSY = 3  # times the usual volume: on such a day news moved the price, unless i
 MAX_MISSING, MIN_MISSING = 0.05, 5
 """Of a symbol's sessions in a calendar year, from its first bar to its last: a larger share, a week's at least."""
 
+MOST_SAID = 10  # findings that a check says in words; it counts all
 STILL = 5  # sessions in a row with the same close and without a share traded
 
 
@@ -167,9 +168,22 @@ def symbol_spans(prices: pd.DataFrame, previously: Collection[str] = ()) -> Symb
 
 
 def table_verdicts(name: str, table: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
-    """Check a stored raw table: what was found of it, and of bars also what they are; `scheduled`: of its range."""
-    prices = price_verdicts(table, scheduled, closes_before(table)) if name == "raw_prices" else {}
-    return finding_verdicts(table) | prices
+    """Check a stored raw table: what was found of it, and of bars also what they are; `scheduled`: of its range.
+
+    What was found goes to two checks; what names neither is one of rows.
+    """
+    verdicts, findings = {}, added_up(findings_of(table))
+    for check, good in {
+        "rows_taken": f"all {len(table):,} rows were taken as they came",
+        "symbols_found": f"{table['symbol'].nunique()} symbols, and none is missing",
+    }.items():
+        found = [each for each in findings if (each.check == "symbols_found") is (check == "symbols_found")]
+        said = [finding.sentence for finding in found[:MOST_SAID]]
+        if len(found) > MOST_SAID:
+            said.append(f"{len(found) - MOST_SAID} more of the kind.")
+        counts = {f"{finding.subject}: {finding.what}": finding.n_rows for finding in found}
+        verdicts[check] = CheckResult(not found, " ".join(said) or good, counts)
+    return verdicts | (price_verdicts(table, scheduled, closes_before(table)) if name == "raw_prices" else {})
 
 
 def price_verdicts(
@@ -279,22 +293,3 @@ def _each(prices: pd.DataFrame, rules: Sequence[Rule], words: str, advice: str) 
         return CheckResult(True, f"{words}, in all {len(prices):,} bars")
     named = [f"{row.date:%Y-%m-%d} {row.symbol}" for row in prices[~good].itertuples()]
     return CheckResult(False, f"expected {words}, got {len(named)} bars that are not so: {listed(named)}; {advice}.")
-
-
-MOST_SAID = 10  # findings that a check says in words; it counts all
-
-
-def finding_verdicts(frame: pd.DataFrame) -> dict[str, CheckResult]:
-    """Give what was found of a table to its two checks; what names neither is one of rows."""
-    verdicts, findings = {}, added_up(findings_of(frame))
-    for check, good in {
-        "rows_taken": f"all {len(frame):,} rows were taken as they came",
-        "symbols_found": f"{frame['symbol'].nunique()} symbols, and none is missing",
-    }.items():
-        found = [each for each in findings if (each.check == "symbols_found") is (check == "symbols_found")]
-        said = [finding.sentence for finding in found[:MOST_SAID]]
-        if len(found) > MOST_SAID:
-            said.append(f"{len(found) - MOST_SAID} more of the kind.")
-        counts = {f"{finding.subject}: {finding.what}": finding.n_rows for finding in found}
-        verdicts[check] = CheckResult(not found, " ".join(said) or good, counts)
-    return verdicts

@@ -84,12 +84,9 @@ def state_of(raw: str, asked: TableState, table: FileTable | None) -> TableState
     hashes = pd.util.hash_pandas_object(table.frame.drop(columns=["file", "row"]), index=False)
     rows = pd.DataFrame({"file": table.frame["file"], "year": table.days.dt.year, "hash": hashes})
     later = (table.days + REMEMBERED.get(raw, datetime.timedelta(0))).dt.year
-    faults = table.faults.assign(year=table.faults["day"].dt.year)
-    columns = [
-        table.files[file].titles.get(name, name) for file, name in zip(faults["file"], faults["column"], strict=True)
-    ]
-    texts = np.array([f"{name} {got}" for name, got in zip(columns, faults["got"], strict=True)], dtype=object)
-    faults["hash"] = pd.util.hash_array(texts)
+    faults = table.faults
+    texts = [f"{table.files[row.file].titles.get(row.column, row.column)} {row.got}" for row in faults.itertuples()]
+    faults = faults.assign(year=faults["day"].dt.year, hash=pd.util.hash_array(np.array(texts, dtype=object)))
     found = pd.concat([rows, rows.assign(year=later)[later > rows["year"]], faults[["file", "year", "hash"]]])
     sums: list[dict[int, int]] = [{} for _ in table.files]
     for (number, year), hashed in found.groupby(["file", "year"])["hash"]:
@@ -97,8 +94,7 @@ def state_of(raw: str, asked: TableState, table: FileTable | None) -> TableState
     for number, hashed in faults[faults["day"].isna()].groupby("file")["hash"]:  # in whatever year
         sums[number] = {year: value + int(hashed.sum()) for year, value in sums[number].items()}
     last = None if pd.isna(table.last_day) else table.last_day.date()
-    by_name = dict(zip(asked.stamps, sums, strict=True))
-    return asked._replace(names=tuple(table.names), last_day=last, sums=by_name)
+    return asked._replace(names=tuple(table.names), last_day=last, sums=dict(zip(asked.stamps, sums, strict=True)))
 
 
 def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:

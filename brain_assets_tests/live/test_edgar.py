@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -67,11 +68,11 @@ class LoopbackEdgar:
         self.pages: dict[str, Any] = {TICKERS_PATH: TICKERS, facts_path(320193): TWO_YEARS, facts_path(1067983): IFRS}
         self.pages[facts_path(1046179)] = IFRS
         self.before: dict[str, list[Answer]] = {}
-        self.requests: list[tuple[float, str, Mapping[str, str]]] = []
+        self.requests: list[tuple[str, Mapping[str, str]]] = []
         self.slept: list[float] = []
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
-        self.requests.append((time.monotonic(), path, headers))
+        self.requests.append((path, headers))
         if self.before.get(path):
             return self.before[path].pop(0)
         if "@" not in headers.get("user-agent", ""):
@@ -84,7 +85,7 @@ class LoopbackEdgar:
         return Answer(200, body, {"Content-Type": "application/json"})
 
     def paths(self) -> list[str]:
-        return [path for _, path, _ in self.requests]
+        return [path for path, _ in self.requests]
 
     def ask(self) -> EdgarFundamentals:
         """Give a source that does not really wait, and remembers how long it would have."""
@@ -113,20 +114,16 @@ def test_rows_are_those_filed_in_the_range_and_who_files_nothing_is_named(edgar:
     pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
     assert missing == ()  # who filed only outside of the range is there
     assert edgar.paths() == [TICKERS_PATH, facts_path(1222333), facts_path(320193), facts_path(1046179)]
-    assert {headers["user-agent"] for *_, headers in edgar.requests} == {IDENTITY}
+    assert {headers["user-agent"] for _, headers in edgar.requests} == {IDENTITY}
 
 
-@pytest.mark.parametrize("symbol", ["BRK-B", "brk.b", "BRK/B"])
-def test_classes_of_shares_are_found_in_every_spelling_and_keep_it(edgar: LoopbackEdgar, symbol: str) -> None:
+def test_classes_of_shares_are_found_in_every_spelling_and_keep_it(edgar: LoopbackEdgar) -> None:
     edgar.pages[facts_path(1067983)] = quarters(("2019-01-01", "2019-03-31", "2019-04-01", 30))
-    table, _, _ = edgar.ask().fundamentals([symbol], *YEAR)
-    assert table["symbol"].tolist() == [symbol]
+    spellings = ["BRK-B", "BRK/B", "brk.b"]
+    assert edgar.ask().fundamentals(spellings, *YEAR).table["symbol"].tolist() == spellings
 
 
-@pytest.mark.parametrize(
-    "identity",
-    ["", "jane@example.org", "Jane Doe", "J\r\nX: y j@a.org", "José j@a.b"],
-)
+@pytest.mark.parametrize("identity", ["", "jane@example.org", "Jane Doe", "J\r\nX: y j@a.org", "José j@a.b"])
 def test_an_identity_without_name_or_address_is_refused(identity: str) -> None:
     with pytest.raises(SettingsError) as caught:
         EdgarFundamentals(identity)
@@ -137,15 +134,23 @@ def test_an_identity_without_name_or_address_is_refused(identity: str) -> None:
 
 
 def test_there_are_at_most_10_requests_in_any_second(edgar: LoopbackEdgar) -> None:
-    """Measured where they arrive; those of a second instance in another thread count as well."""
-    symbols = [f"T{number}" for number in range(10)]
-    edgar.pages[TICKERS_PATH] = {str(cik): {"cik_str": cik, "ticker": symbol} for cik, symbol in enumerate(symbols)}
+    """Each waits for a tenth of a second at least while no other does, those of an instance in another thread too."""
+    slept, one_at_a_time = list[float](), threading.Lock()
+
+    def sleep(seconds: float) -> None:
+        assert one_at_a_time.acquire(blocking=False)
+        time.sleep(0.002)  # so that another would come in
+        slept.append(seconds)
+        one_at_a_time.release()
+
     with ThreadPoolExecutor() as threads:
-        for part in (symbols[:5], symbols[5:]):
-            threads.submit(EdgarFundamentals(IDENTITY).fundamentals, part, *YEAR)
-    times = [moment for moment, *_ in edgar.requests]
-    assert len(times) == 12
-    assert max(sum(start <= moment < start + 1 for moment in times) for start in times) <= 10
+        asked = [
+            threads.submit(EdgarFundamentals(IDENTITY, sleep).fundamentals, [f"AAPL{n}", "TSM", "AAPL", "GLD"], *YEAR)
+            for n in range(3)
+        ]
+    assert all(done.result().missing_symbols for done in asked)
+    assert len(slept) == len(edgar.requests) == 3 * 4
+    assert min(slept) >= 0.1
 
 
 def test_failures_that_pass_are_waited_out(edgar: LoopbackEdgar) -> None:

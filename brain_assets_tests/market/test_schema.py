@@ -7,10 +7,22 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, OHLC_RULES, PRICE_TABLE, TableSchema, describe
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import (
+    FUNDAMENTAL_TABLE,
+    NEWS_TABLE,
+    OHLC_RULES,
+    PRICE_TABLE,
+    RATIOS,
+    Finding,
+    TableSchema,
+    added_up,
+    attach,
+    describe,
+    findings_of,
+)
+from brain_assets.store.tables import MemoryTableStore, content_hash
 
-PRICE_FIELDS = ("open", "high", "low", "close", "volume")
-RATIOS = ("gross_margin", "operating_margin", "net_margin", "current_ratio", "debt_to_equity")
 VALUES: dict[str, dict[str, Any]] = {
     "date": {"open": 9.75, "high": 10.5, "low": 9.5, "close": 10.0, "volume": 1000.0},
     "news": {"sentiment_score": 0.5, "n_articles": 2},
@@ -150,3 +162,21 @@ def test_a_row_on_a_day_when_the_exchange_was_closed_is_named(closed: str) -> No
 def test_the_prices_of_a_session_lie_between_its_low_and_high(values: dict[str, Any], broken: set[str]) -> None:
     bars = table(PRICE_TABLE, ("2020-01-02", "AAA")).assign(**values)
     assert {rule.column for rule in OHLC_RULES if not rule.holds(bars).all()} == broken
+
+
+# Findings
+
+
+def test_findings_are_stored_with_the_table_and_change_no_hash() -> None:
+    words, where = "rows on days when the exchange was closed", "2019-07-04 (line 13)"
+    found = Finding("rows_taken", "prices.csv", words, "left out", 2019, 1_000, where)
+    frame = pd.DataFrame({"date": pd.to_datetime(["2019-01-02"]), "value": [1.5]})
+    before = content_hash(frame)
+    attach(frame, [found])
+    store = MemoryTableStore()
+    store.write("features", 2019, frame)
+    assert findings_of(store.read_year("features", 2019)) == [found]
+    assert content_hash(frame) == before
+    assert "findings" not in attach(frame, []).attrs
+    [both] = added_up([found, found._replace(year=2018, n_rows=2, first="2018-12-05 (line 7)")])
+    assert both.sentence == f"prices.csv: 1,002 {words}, the first 2018-12-05 (line 7); left out."
