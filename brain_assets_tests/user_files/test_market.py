@@ -1,11 +1,10 @@
-"""The files market: what it reads, what it refuses and in which words, and which year it calls complete.
+"""The files market: what it reads, what it refuses and in which words.
 
-News files have tests of their own: ``market/test_news.py``.
+News files have tests of their own, ``market/test_news.py``, as has what a look tells of years, ``test_watch.py``.
 """
 
 import datetime
 import re
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,7 @@ from brain_assets.market.calendar import sessions_between
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS, added_up, findings_of
 from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
-NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
-HEADER = "date,symbol,open,high,low,close,volume"
 
 
 def bars(symbol="AAA", n_bars=70, first=FIRST, n_skipped=0):
@@ -39,10 +36,7 @@ def bars(symbol="AAA", n_bars=70, first=FIRST, n_skipped=0):
 
 
 def write(folder, frame, name="prices.csv"):
-    if name.endswith("csv"):
-        frame.to_csv(folder / name, index=False, date_format="%Y-%m-%d")
-    else:
-        frame.to_parquet(folder / name, row_group_size=50)
+    frame.to_csv(folder / name, index=False, date_format="%Y-%m-%d")
 
 
 def prices(folder, *symbols):
@@ -63,15 +57,19 @@ def refusal(folder, *symbols, error=TableError):
 # What it reads
 
 
-def test_files_of_both_kinds_are_one_table_and_others_are_not_read(tmp_path):
+def test_files_of_both_kinds_are_one_table_read_once_and_others_are_not_read(tmp_path):
     frame = bars()
     write(tmp_path, frame[:30], "2020.csv")
-    write(tmp_path, frame[30:], "prices_more.parquet")
-    for name in ("news_sentiment.parquet", "notes.md", "._2020.csv"):
-        (tmp_path / name).write_text("not prices")
+    frame[30:].to_parquet(tmp_path / "prices_more.parquet", row_group_size=50)
     (tmp_path / "below" / "further").mkdir(parents=True)
-    (tmp_path / "below" / "further" / "prices.csv").write_text("not prices")
-    pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
+    for name in ("news_sentiment.parquet", "notes.md", "._2020.csv", "below/further/prices.csv"):
+        (tmp_path / name).write_text("not prices")
+    market = FilesMarket(tmp_path)
+    first = market.prices(FIRST, LAST)
+    pd.testing.assert_frame_equal(first, frame, check_exact=True)
+    first.loc[0, "close"] = -1.0  # what a caller does to an answer stays with the caller
+    (tmp_path / "2020.csv").unlink()
+    pd.testing.assert_frame_equal(market.prices(FIRST, LAST), frame, check_exact=True)
 
 
 def test_symbols_are_chosen_by_name(tmp_path):
@@ -82,15 +80,6 @@ def test_symbols_are_chosen_by_name(tmp_path):
     assert sentences(found) == ["ZZZ, XXX: 2 symbols asked for are in no file."]
     message = refusal(tmp_path, "ZZZ", "XXX", error=UnknownSymbolError)
     assert "got ZZZ, XXX, none of which is one: they have AAA, BBB, TINY; correct BRAIN_SYMBOLS" in message
-
-
-def test_files_are_read_once(tmp_path):
-    write(tmp_path, bars())
-    market = FilesMarket(tmp_path)
-    first = market.prices(FIRST, LAST)
-    first.loc[0, "close"] = -1.0  # what a caller does to an answer stays with the caller
-    (tmp_path / "prices.csv").unlink()
-    pd.testing.assert_frame_equal(market.prices(FIRST, LAST), bars())
 
 
 # What it refuses
@@ -111,21 +100,20 @@ PRICES = ("open", "high", "low", "close")
 SPOILED = [
     (4, "symbol", "", "a name without blanks around it, got nothing;"),
     *((9, column, "-3.5", "a finite price > 0, got -3.5;") for column in PRICES),
-    (9, "volume", "-1", "a finite number >= 0, got -1.0;"),
     *((6, "open", text, f"a finite price > 0, got {shown};") for text, shown in (("", "nothing"), ("inf", "inf"))),
-    (6, "volume", "", "a finite number >= 0, got nothing;"),
+    *((6, "volume", text, f"a finite number >= 0, got {got};") for text, got in (("", "nothing"), ("-1", "-1.0"))),
     (2, "high", "9.5", "at least the row's low, got 9.5;"),  # 9.75
     (2, "open", "9.7", "a price between the row's low and high, got 9.7"),  # 9.75 and 10.75
     (2, "close", "10.8", "a price between the row's low and high, got 10.8"),
 ]
 
 
-@pytest.mark.parametrize(("line", "column", "text", "sentence"), SPOILED)
-def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path, line, column, text, sentence):
-    frame = bars().astype({column: "object"})
-    frame.loc[line - 2, column] = text
-    write(tmp_path, frame)
-    assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: expected {sentence}")
+def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path):
+    for line, column, text, sentence in SPOILED:
+        frame = bars().astype({column: "object"})
+        frame.loc[line - 2, column] = text
+        write(tmp_path, frame)
+        assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: expected {sentence}")
 
 
 def test_too_little_history(tmp_path):
@@ -135,11 +123,7 @@ def test_too_little_history(tmp_path):
     assert found["symbol"].value_counts().to_dict() == {"AAA": MIN_HISTORY_SESSIONS, "BBB": 65, "CCC": 1}
     assert sentences(found) == ["BBB (65), CCC (1), DDD (0): 3 symbols with fewer than 66 bars in all files."]
     assert "expected at least 66 bars of a symbol, got BBB (65), CCC (1); add data" in refusal(tmp_path, "BBB", "CCC")
-
-
-def test_a_range_without_bars_says_what_there_is(tmp_path):
-    write(tmp_path, bars())
-    with pytest.raises(EmptyResponseError, match="got none, since the files hold 2020-01-02 to 2020-04-13"):
+    with pytest.raises(EmptyResponseError, match="got none, since the files hold 2020-01-02 to 2020-04-06"):
         FilesMarket(tmp_path).prices(datetime.date(2022, 1, 1), datetime.date(2023, 1, 1))
 
 
@@ -167,7 +151,7 @@ FILINGS = (
 
 def test_filings_come_back_as_they_are_by_the_day_of_filing_and_by_symbol(tmp_path):
     write_fundamentals(tmp_path, *FILINGS[:1:-1])
-    write(tmp_path, ratios(*FILINGS[:2]), "fundamentals.parquet")
+    ratios(*FILINGS[:2]).to_parquet(tmp_path / "fundamentals.parquet")
     files = FundamentalFiles(tmp_path)
     pd.testing.assert_frame_equal(files.table(FIRST, LAST), ratios(*FILINGS), check_exact=True)
     assert files.source == "ratios from 2 files"
@@ -241,29 +225,3 @@ def test_a_split_that_is_no_number_is_refused_in_the_years_before_it_too(tmp_pat
     assert refusal(tmp_path) == (
         "prices.csv, line 292, column split_factor: expected a number, got 4:1; correct the value or remove the row."
     )
-
-
-# Which year is complete
-
-
-def complete_year(folder, now=datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)):
-    return FilesMarket(folder, clock=lambda: now).last_complete_year()
-
-
-@pytest.mark.parametrize(
-    ("last", "year"),
-    [("2020-12-31", 2020), ("2020-12-23", 2020), ("2020-12-22", 2019), ("2021-01-04", 2020)],
-)  # five sessions follow the 23rd
-def test_a_year_is_complete_up_to_five_sessions_before_its_end(tmp_path, last, year):
-    frame = bars(n_bars=400)
-    frame = frame[frame["date"] <= last].sample(frac=1, random_state=1)  # the last date is anywhere in the file
-    write(tmp_path, frame[: len(frame) // 2], "prices.parquet")
-    write(tmp_path, frame[len(frame) // 2 :])
-    assert complete_year(tmp_path) == year
-
-
-def test_a_year_is_complete_only_when_it_is_over_in_new_york(tmp_path):
-    write(tmp_path, bars(n_bars=253))  # to 2020-12-31
-    assert complete_year(tmp_path, datetime.datetime(2020, 12, 31, 23, 59, tzinfo=NEW_YORK)) == 2019
-    assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 4, 59, tzinfo=datetime.UTC)) == 2019
-    assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 5, 0, tzinfo=datetime.UTC)) == 2020

@@ -11,12 +11,14 @@ import pytest
 
 from brain_assets.market import table_files
 from brain_assets.market.base import ObservableMarket, Observation
+from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
 
 YEARS = (2019, 2020, 2021)
+SOME = ["AAA", "BBB", "CCC"]
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 COUNTER = itertools.count()
 
@@ -47,7 +49,7 @@ def changed(before: Observation, after: Observation) -> set[tuple[str, int]]:
 @pytest.fixture
 def folder(tmp_path: Path, prices: pd.DataFrame, market: SimulatorMarket) -> Path:
     """A file of prices a year, one of scores and one of ratios."""
-    for year, rows in prices.groupby(prices["date"].dt.year):
+    for year, rows in prices[prices["symbol"].isin(SOME)].groupby(prices["date"].dt.year):
         write(tmp_path / f"prices-{year}.csv", rows)
     news = market.news_sentiment(FIRST_DAY, END, lambda titles: np.zeros(len(titles))).table
     write(tmp_path / "news_sentiment.csv", news)
@@ -65,7 +67,7 @@ def test_each_complete_year_has_a_version_whatever_the_order_the_split_and_the_f
     assert len({version for versions in before.versions.values() for version in versions.values()}) == 9
     for path in folder.glob("prices*"):
         path.unlink()
-    shuffled = prices.sample(frac=1.0, random_state=0)
+    shuffled = prices[prices["symbol"].isin(SOME)].sample(frac=1.0, random_state=0)
     write(folder / "prices-1.parquet", shuffled[:1000])
     write(folder / "prices-2.csv", shuffled[1000:])
     after = look(folder)
@@ -73,24 +75,19 @@ def test_each_complete_year_has_a_version_whatever_the_order_the_split_and_the_f
     assert "2 read, new or changed" in after.sentences[0]
 
 
-@pytest.mark.parametrize(
-    ("day", "column", "years"),
-    [
+def test_changed_value_changes_its_year_alone_but_for_the_end_of_a_year(folder: Path) -> None:
+    for day, column, years in (
         ("2017-06-01", "volume", {2019}),  # the first partition holds all before it
         ("2020-12-18", "close", {2020, 2021}),  # the table of 2021 remembers the last bar before it
         ("2020-12-17", "close", {2020}),
-    ],
-)
-def test_changed_value_changes_its_year_alone_but_for_the_end_of_a_year(
-    folder: Path, day: str, column: str, years: set[int]
-) -> None:
-    before = look(folder)
-    path = folder / f"prices-{day[:4]}.csv"
-    frame = pd.read_csv(path)
-    row = frame.index[frame["date"] == day][0]
-    frame.loc[row, [column, "high"] if column == "close" else column] *= 1.01
-    write(path, frame)
-    assert changed(before, look(folder)) == {("raw_prices", year) for year in years}
+    ):
+        before = look(folder)
+        path = folder / f"prices-{day[:4]}.csv"
+        frame = pd.read_csv(path)
+        row = frame.index[frame["date"] == day][0]
+        frame.loc[row, [column, "high"] if column == "close" else column] *= 1.01
+        write(path, frame)
+        assert changed(before, look(folder)) == {("raw_prices", year) for year in years}
 
 
 def test_rows_that_are_gone_and_changed_news_and_ratios_change_their_year(folder: Path) -> None:
@@ -161,6 +158,25 @@ def test_what_is_fetched_after_a_look_has_the_rows_that_it_saw(folder: Path) -> 
     assert [len(ask()) for ask in asked] == [len(rows) for rows in before]  # read once
     market.observe(YEARS)
     assert [len(ask()) for ask in asked] == [len(rows) - 1 for rows in before]
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "year"),
+    [
+        ("2020-12-23", "2024-06-01", 2020),  # five sessions follow
+        ("2020-12-22", "2024-06-01", 2019),
+        ("2021-01-04", "2024-06-01", 2020),
+        ("2020-12-31", "2021-01-01T04:59", 2019),  # not over in New York
+        ("2020-12-31", "2021-01-01T05:00", 2020),
+    ],
+)
+def test_a_year_is_complete_when_it_is_over_and_at_most_five_sessions_are_missing(
+    tmp_path: Path, last: str, now: str, year: int
+) -> None:
+    moment = datetime.datetime.fromisoformat(now).replace(tzinfo=datetime.UTC)
+    bars = pd.DataFrame({"date": [last, "2019-01-02"], "symbol": "A"} | dict.fromkeys(PRICE_FIELDS, 1.0))
+    bars.to_csv(tmp_path / "prices.csv", index=False)  # the last date is anywhere
+    assert FilesMarket(tmp_path, clock=lambda: moment).last_complete_year() == year
 
 
 # Files that cannot be read yet
