@@ -47,9 +47,6 @@ def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_th
     assert frame.attrs == {PREVIOUS_BARS: last}
     assert fetch_prices(market, START, END, overlap=False).attrs == {PREVIOUS_BARS: {}}
     assert market.asked[1:] == [(START, END)]
-
-
-def test_a_year_without_bars_is_refused_even_if_there_are_bars_before_it() -> None:
     message = "market toy: expected bars from 2020-01-01 to 2021-01-01, got none; check the symbols and the years"
     with pytest.raises(EmptyResponseError, match=message):
         fetch_prices(BarsMarket(*BEFORE), START, END, overlap=True)

@@ -11,11 +11,6 @@ from brain_assets.market.schema import PRICE_TABLE
 from brain_assets_tests.store.test_tables import bars
 
 
-def test_a_table_without_bars_is_no_panel() -> None:
-    with pytest.raises(TableError, match="expected at least one bar, got an empty price table"):
-        PricePanel.from_frame(bars())
-
-
 def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     frame = PRICE_TABLE.validate(
         bars(
@@ -36,6 +31,8 @@ def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     # open, high, low, close, volume of ZZZ's first bar
     np.testing.assert_array_equal(panel.values[1, 0], [9.0, 12.0, 8.0, 10.0, 1000.0])
     assert np.isnan(panel.values[1, 1]).all()
+    with pytest.raises(TableError, match="expected at least one bar, got an empty price table"):
+        PricePanel.from_frame(bars())
 
 
 def test_until_forgets_symbols_listed_later_and_keeps_those_that_stopped() -> None:
