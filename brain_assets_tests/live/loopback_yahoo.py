@@ -74,18 +74,10 @@ class LoopbackYahoo:
     def chart(self, symbol, bars):
         days, opens, highs, lows, closes, adjusted, volumes = zip(*bars, strict=True)
         session = {"timezone": "EDT", "start": epoch(days[-1]), "end": epoch(days[-1], 16, 0), "gmtoffset": -14400}
-        meta = {
-            "currency": self.currencies.get(symbol, "USD"),
-            "symbol": symbol,
-            "instrumentType": "EQUITY",
-            "gmtoffset": -14400,
-            "timezone": "EDT",
-            "exchangeTimezoneName": "America/New_York",
-            "priceHint": 2,
-            "currentTradingPeriod": {"pre": session, "regular": session, "post": session},
-            "dataGranularity": "1d",
-            "validRanges": ["1d", "max"],
-        }
+        meta = {"currency": self.currencies.get(symbol, "USD"), "symbol": symbol, "instrumentType": "EQUITY"}
+        meta |= {"gmtoffset": -14400, "timezone": "EDT", "exchangeTimezoneName": "America/New_York", "priceHint": 2}
+        meta |= {"currentTradingPeriod": dict.fromkeys(("pre", "regular", "post"), session)}
+        meta |= {"dataGranularity": "1d", "validRanges": ["1d", "max"]}
         quote = {"open": opens, "high": highs, "low": lows, "close": closes, "volume": volumes}
         result = {
             "meta": meta,

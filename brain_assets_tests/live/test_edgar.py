@@ -22,13 +22,10 @@ from brain_assets_tests.live.test_company_facts import company, income
 IDENTITY = "Jane Doe jane@example.org"
 YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
 
-UNDECLARED = (
-    "<html><head><title>SEC.gov | Request Rate Threshold Exceeded</title></head><body><h1>Your Request Originates from "
-    "an Undeclared Automated Tool</h1></body></html>"
-)
+HEAD = "<html><head><title>SEC.gov | Request Rate Threshold Exceeded</title></head><body>"
+UNDECLARED = f"{HEAD}<h1>Your Request Originates from an Undeclared Automated Tool</h1></body></html>"
 TOO_OFTEN = (
-    "<html><head><title>SEC.gov | Request Rate Threshold Exceeded</title></head><body><p>Your request rate has "
-    "exceeded the SEC's maximum allowable requests per second.</p></body></html>"
+    f"{HEAD}<p>Your request rate has exceeded the SEC's maximum allowable requests per second.</p></body></html>"
 )
 
 TICKERS_PATH = "/files/company_tickers.json"

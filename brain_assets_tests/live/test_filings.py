@@ -48,18 +48,8 @@ def stated(facts: dict[str, Any], concept: str = "Revenues") -> list[dict[str, A
 
 # Facts that are none
 
-BROKEN_FACTS: list[Any] = [
-    {"val": "100"},
-    {"val": None},
-    {"val": math.nan},
-    {"val": math.inf},
-    {"val": True},
-    {"val": 10**400},
-    {"end": "31.3.2019"},
-    {"end": "20190-03-31"},
-    {"start": None},
-    {"filed": 20190501},
-]
+BROKEN_FACTS: list[Any] = [{"val": value} for value in ("100", None, math.nan, math.inf, True, 10**400)]
+BROKEN_FACTS += [{"end": "31.3.2019"}, {"end": "20190-03-31"}, {"start": None}, {"filed": 20190501}]
 
 
 def replaced(fact: dict[str, Any], change: Any) -> Any:
@@ -99,25 +89,19 @@ def test_facts_none_of_which_is_one_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "place"),
+    ("start", "end"),
     [
-        ({"start": "0203-04-01", "end": "0203-06-30"}, "from 0203-04-01 to 0203-06-30"),
-        ({"start": "1919-04-01", "end": "1919-06-30"}, "from 1919-04-01 to 1919-06-30"),
-        ({"start": "0001-01-01", "end": "0001-03-31"}, "from 0001-01-01 to 0001-03-31"),
-        ({"start": "9999-10-01", "end": "9999-12-31"}, "from 9999-10-01 to 9999-12-31"),
-        ({"start": "0219-04-01", "end": "2019-06-30"}, "from 0219-04-01 to 2019-06-30"),
-        ({"start": "2019-06-30", "end": "2019-04-01"}, "from 2019-06-30 to 2019-04-01"),
+        *(("0203-04-01", "0203-06-30"), ("1919-04-01", "1919-06-30"), ("0001-01-01", "0001-03-31")),
+        *(("9999-10-01", "9999-12-31"), ("0219-04-01", "2019-06-30"), ("2019-06-30", "2019-04-01")),
     ],
 )
-def test_a_fact_of_a_mistyped_year_is_left_out_and_named(days: dict[str, str], place: str) -> None:
-    facts, concept = ordinary_year(), "NetIncomeLoss"
+def test_a_fact_of_a_mistyped_year_is_left_out_and_named(start: str, end: str) -> None:
+    facts = ordinary_year()
     expected = told(facts)
-    listed = stated(facts, concept)
-    for name in (concept, "Revenues"):
-        stated(facts, name).append(stated(facts, name)[1] | {"val": 5} | days)
+    for concept in ("NetIncomeLoss", "Revenues"):
+        stated(facts, concept).append(stated(facts, concept)[1] | {"val": 5, "start": start, "end": end})
     assert told(facts) == expected
-    accession = listed[1]["accn"]
-    first = f"Revenues {place} in {accession}"
+    first = f"Revenues from {start} to {end} in {stated(facts)[1]['accn']}"
     assert found(facts) == [Finding("rows_taken", "CO", MISDATED, "left out", 2019, 2, first)]
 
 

@@ -69,7 +69,6 @@ def year(aaa: tuple[float, ...] = (100, 110, 121, 133.1), previous: float | None
 
 NAN = np.nan
 CHANGES = {
-    "the same fetch twice": (year(previous=90.0), year(previous=90.0), []),
     "a split: every close of AAA, the one before the year too, is a quarter": (
         year(previous=80.0),
         year((25, 27.5, 30.25, 33.275), previous=20.0),

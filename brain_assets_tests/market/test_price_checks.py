@@ -77,6 +77,7 @@ def test_a_session_without_a_bar_of_any_symbol_is_named() -> None:
         ("volume", 0.0, set()),
         ("low", 10.1, {"ohlc_in_order"}),  # above the open
         ("high", 10.495, set()),  # a rounding of 0.05 %
+        ("high", 10.485, {"ohlc_in_order"}),  # of 0.14 %
     ],
 )
 def test_what_a_bar_cannot_be_is_named_with_its_date_and_symbol(column: str, value: float, expected: set[str]) -> None:

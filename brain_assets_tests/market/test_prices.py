@@ -7,21 +7,12 @@ import pytest
 
 from brain_assets.errors import TableError
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.market.schema import PRICE_TABLE
 from brain_assets_tests.store.test_tables import bars
 
 
 def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
-    frame = PRICE_TABLE.validate(
-        bars(
-            ("2020-01-02", "ZZZ", 10.0),
-            ("2020-01-03", "AAA", 20.0),
-            ("2020-01-07", "AAA", 22.0),
-            ("2020-01-07", "ZZZ", 12.0),
-        ),
-        "my table",
-    )
-    panel = PricePanel.from_frame(frame)
+    rows = [("2020-01-02", "ZZZ", 10.0), ("2020-01-03", "AAA", 20.0), ("2020-01-07", "AAA", 22.0)]
+    panel = PricePanel.from_frame(bars(*rows, ("2020-01-07", "ZZZ", 12.0)))
     # 1 January is a holiday, 4 and 5 January a weekend, and nobody traded on Monday the 6th
     assert list(map(str, panel.sessions)) == ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"]
     assert panel.symbols == ("AAA", "ZZZ")

@@ -3,7 +3,6 @@
 import datetime
 
 import numpy as np
-import pandas as pd
 import pytest
 from skfolio.datasets import load_sp500_dataset
 
@@ -13,15 +12,8 @@ from brain_assets.market.sample import SampleMarket
 FIRST, AFTER = datetime.date(1990, 1, 1), datetime.date(2023, 1, 1)
 
 
-@pytest.fixture(scope="module")
-def closes() -> pd.DataFrame:
-    return load_sp500_dataset()
-
-
-def test_bars_are_made_from_two_closes_each(closes: pd.DataFrame) -> None:
+def test_bars_are_made_from_two_closes_each() -> None:
     # AAPL: 2019-12-31 71.712, 2020-01-02 73.348 (up), 2020-01-03 72.635 (down); WMT: 112.389, 112.484, 111.491
-    assert closes.loc["2019-12-31":"2020-01-03", "AAPL"].tolist() == [71.712, 73.348, 72.635]
-    assert closes.loc["2019-12-31":"2020-01-03", "WMT"].tolist() == [112.389, 112.484, 111.491]
     frame = SampleMarket(("WMT", "AAPL")).prices(datetime.date(2020, 1, 1), datetime.date(2020, 1, 4))
     assert frame["date"].dt.strftime("%Y-%m-%d").tolist() == ["2020-01-02"] * 2 + ["2020-01-03"] * 2
     assert frame["symbol"].tolist() == ["AAPL", "WMT"] * 2
@@ -33,8 +25,8 @@ def test_bars_are_made_from_two_closes_each(closes: pd.DataFrame) -> None:
     ]
 
 
-def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame) -> None:
-    everything = SampleMarket().prices(FIRST, AFTER)
+def test_every_close_of_the_data_set_is_there_once() -> None:
+    closes, everything = load_sp500_dataset(), SampleMarket().prices(FIRST, AFTER)
     assert closes.index[-1].date() == everything["date"].max().date() == datetime.date(2022, 12, 28)
     assert SampleMarket().last_complete_year() == 2022
     table = everything.pivot(index="date", columns="symbol", values="close")

@@ -22,17 +22,9 @@ def bars(symbol="AAA", n_bars=70, first=FIRST, n_skipped=0):
     """Sound bars of consecutive sessions: lines 2, 3, ... of a file; close 10.25, 11.25, ..."""
     dates = sessions_between(first, first + datetime.timedelta(days=800))[n_skipped : n_skipped + n_bars]
     close = 10.25 + np.arange(len(dates))
-    return pd.DataFrame(
-        {
-            "date": dates.astype("datetime64[us]"),
-            "symbol": pd.Series([symbol] * len(dates), dtype="str"),
-            "open": close - 0.25,
-            "high": close + 0.5,
-            "low": close - 0.5,
-            "close": close,
-            "volume": np.arange(len(dates)) + 1000.0,
-        }
-    )
+    frame = pd.DataFrame({"date": dates.astype("datetime64[us]"), "symbol": symbol}).astype({"symbol": "str"})
+    prices = {"open": close - 0.25, "high": close + 0.5, "low": close - 0.5, "close": close}
+    return frame.assign(**prices, volume=np.arange(len(dates)) + 1000.0)
 
 
 def write(folder, frame, name="prices.csv"):
@@ -137,8 +129,8 @@ def ratios(*lines):
     return frame.assign(**days, **{name: pd.to_numeric(frame[name]) for name in RATIOS}).astype({"symbol": "str"})
 
 
-def write_fundamentals(folder, *lines, name="fundamentals.csv"):
-    (folder / name).write_text("\n".join([",".join(FUNDAMENTAL_TABLE.names), *lines]) + "\n")
+def write_fundamentals(folder, *lines):
+    (folder / "fundamentals.csv").write_text("\n".join([",".join(FUNDAMENTAL_TABLE.names), *lines]) + "\n")
 
 
 FILINGS = (
