@@ -260,10 +260,9 @@ class Batch:
     def refuse_failures(self) -> None:
         """Raise for what is unknown or failed, all of it by name."""
         if self.unknown:
-            names = ", ".join(sorted(self.unknown))
             raise UnknownSymbolError(
-                f"{self.asked}: expected symbols that Yahoo knows, got {names}, which it does not; "
-                "correct or remove them (Yahoo writes BRK-B, not BRK.B)."
+                f"{self.asked}: expected symbols that Yahoo knows, got {', '.join(sorted(self.unknown))}, which it "
+                "does not; correct or remove them (Yahoo writes BRK-B, not BRK.B)."
             )
         if self.foreign:
             names = ", ".join(f"{symbol} in {self.foreign[symbol]}" for symbol in sorted(self.foreign))

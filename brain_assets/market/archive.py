@@ -1,7 +1,7 @@
 """Fetching a closed year once, telling what changed if it is fetched again, and joining years on one level."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,11 @@ def closes_before(prices: pd.DataFrame) -> dict[str, float]:
     return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
 
 
+def previous_closes(prices: pd.DataFrame, before: Mapping[str, float]) -> pd.Series:
+    """Give the close before each bar, of bars in the order of their days; `before`: of symbols, before their first."""
+    return prices.groupby("symbol")["close"].shift().fillna(prices["symbol"].map(dict(before)).astype(float))
+
+
 def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Compare two fetches of the same year in daily close-to-close returns; levels may be rescaled freely.
 
@@ -82,8 +87,8 @@ def changed_shapes(old: pd.DataFrame, new: pd.DataFrame) -> int:
 
 
 def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(closes_before(frame)))
-    return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})
+    returns = frame["close"] / previous_closes(frame, closes_before(frame)) - 1
+    return frame[["date", "symbol"]].assign(**{name: returns})
 
 
 def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
 from brain_assets.check_result import CheckResult, listed
-from brain_assets.market.archive import closes_before
+from brain_assets.market.archive import closes_before, previous_closes
 from brain_assets.market.calendar import years_of
 from brain_assets.market.schema import OHLC_RULES, PRICE_TABLE, Rule, added_up, findings_of
 
@@ -53,13 +53,13 @@ class Jump(NamedTuple):
         return f"{self.symbol} {self.date:%Y-%m-%d} {self.what}{until}"
 
 
-def find_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float] | None = None) -> list[Jump]:
+def find_jumps(prices: pd.DataFrame, before: Mapping[str, float] | None = None) -> list[Jump]:
     """Find jumps that look like splits, dividends or slipped decimal points, by date.
 
-    Of bars in any order; those with a price of 0 or less are left out. `previous_closes`: of symbols the close before
-    the first bar, on the level of these. What was taken back is one jump, at its first session.
+    Of bars in any order; those with a price of 0 or less are left out. `before`: of symbols the close before the first
+    bar, on the level of these. What was taken back is one jump, at its first session.
     """
-    gaps = _gaps(prices, previous_closes or {})
+    gaps = _gaps(prices, before or {})
     known = np.array(list(_RATIOS))
     nearest = known[np.abs(-gaps["gap"].to_numpy()[:, np.newaxis] - np.log(known)).argmin(axis=1)]
     expected = -np.log(nearest)
@@ -86,17 +86,17 @@ def find_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float] | None
     return sorted(found, key=lambda jump: (jump.date, jump.symbol))
 
 
-def _gaps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> pd.DataFrame:
+def _gaps(prices: pd.DataFrame, before: Mapping[str, float]) -> pd.DataFrame:
     """Give the bars that open far from the close before, with what is usual for their symbol and year; in order."""
     sound = (prices[["open", "high", "low", "close"]] > 0).all(axis=1)  # what is not is found by another check
     bars = prices[sound].sort_values(["symbol", "date"], ignore_index=True)
-    before = _closes_before(bars, previous_closes)
+    previous = previous_closes(bars, before)
     bars = bars.assign(
         place=bars.groupby("symbol").cumcount(),
-        year=years_of(bars["date"].to_numpy().astype("datetime64[D]")),
-        before=before,
-        gap=np.log(bars["open"] / before),
-        move=np.log(bars["close"] / before),
+        year=bars["date"].dt.year,
+        before=previous,
+        gap=np.log(bars["open"] / previous),
+        move=np.log(bars["close"] / previous),
         range=np.log(bars["high"] / bars["low"]),
     )
     far = bars[bars["gap"].abs() > SMALLEST]
@@ -108,12 +108,6 @@ def _gaps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> pd.Data
     usual[["gap", "move"]] *= 1.4826  # of a normal distribution's median absolute deviation
     usual[["gap", "move", "range"]] = usual[["gap", "move", "range"]].clip(lower=_FLOOR)
     return far.join(usual.add_prefix("usual_"), on=["symbol", "year"])
-
-
-def _closes_before(ordered: pd.DataFrame, previous_closes: Mapping[str, float]) -> pd.Series:
-    """Give the close before each bar; bars are in the order of symbol and date."""
-    before = ordered.groupby("symbol")["close"].shift()
-    return before.fillna(ordered["symbol"].map(dict(previous_closes)).astype(float))
 
 
 def _taken_back_at(gaps: pd.DataFrame, row: int) -> int | None:
@@ -187,11 +181,11 @@ def table_verdicts(name: str, table: pd.DataFrame, scheduled: DateArray) -> dict
 
 
 def price_verdicts(
-    prices: pd.DataFrame, scheduled: DateArray, previous_closes: Mapping[str, float] | None = None
+    prices: pd.DataFrame, scheduled: DateArray, before: Mapping[str, float] | None = None
 ) -> dict[str, CheckResult]:
     """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
     single = Rule("date", "one bar a session and symbol", lambda bars: ~bars.duplicated(["date", "symbol"]))
-    previous, ordered = previous_closes or {}, prices.sort_values(["symbol", "date"], ignore_index=True)
+    previous, ordered = before or {}, prices.sort_values(["symbol", "date"], ignore_index=True)
     return {
         "calendar_complete": _calendar_complete(symbol_spans(prices, previous), scheduled),
         "positive": _each(
@@ -232,11 +226,11 @@ def _counted_by_year(flags: BoolArray, sessions: DateArray) -> IntArray:
     return np.add.reduceat(flags.astype(np.int64), starts, axis=1)
 
 
-def _no_jumps(ordered: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:
-    jumps = find_jumps(ordered, previous_closes)
+def _no_jumps(ordered: pd.DataFrame, before: Mapping[str, float]) -> CheckResult:
+    jumps = find_jumps(ordered, before)
     kept = [jump.words for jump in jumps if jump.back is None]
     slipped = [jump.words for jump in jumps if jump.back is not None]
-    others, n_news = _other_jumps(ordered, previous_closes, jumps)
+    others, n_news = _other_jumps(ordered, before, jumps)
     said = []
     if kept:
         one, several = "jump looks like a split or a dividend that was", "jumps look like splits or dividends that were"
@@ -255,11 +249,9 @@ def _numbered(found: Collection[object], one: str, several: str) -> str:
     return f"1 {one}" if len(found) == 1 else f"{len(found)} {several}"
 
 
-def _other_jumps(
-    ordered: pd.DataFrame, previous_closes: Mapping[str, float], jumps: Sequence[Jump]
-) -> tuple[list[str], int]:
+def _other_jumps(ordered: pd.DataFrame, before: Mapping[str, float], jumps: Sequence[Jump]) -> tuple[list[str], int]:
     """Name closes far from the one before that are none of these jumps, the farthest first; count those of news."""
-    far = ordered.assign(change=ordered["close"] / _closes_before(ordered, previous_closes) - 1)
+    far = ordered.assign(change=ordered["close"] / previous_closes(ordered, before) - 1)
     far = far[far["change"].abs() > JUMP].sort_values(["date", "symbol"])
     known = {(jump.symbol, date) for jump in jumps for date in (jump.date, jump.back)}
     far = far[np.array([(row.symbol, row.date) not in known for row in far.itertuples()], dtype=bool)]

@@ -60,15 +60,12 @@ class PricePanel:
     def until(self, last_date: datetime.date) -> "PricePanel":
         """Cut the panel after `last_date`; symbols without a bar by then are gone, as if never heard of."""
         n_sessions = int(np.searchsorted(self.sessions, np.datetime64(last_date, "D"), "right"))
-        values = self.values[:, :n_sessions]
-        signals = None if self.signals is None else self.signals[:, :n_sessions]
-        members = None if self.members is None else self.members[:, :n_sessions]
-        listed = np.flatnonzero(np.isfinite(values[:, :, CLOSE]).any(axis=1))
-        if len(listed) < len(self.symbols):
-            values = values[listed]
-            signals = None if signals is None else signals[listed]
-            members = None if members is None else members[listed]
-        return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values, signals, members)
+        listed = np.flatnonzero(np.isfinite(self.values[:, :n_sessions, CLOSE]).any(axis=1))
+        assets = listed if len(listed) < len(self.symbols) else slice(None)  # views, where all are left
+        signals = None if self.signals is None else self.signals[assets, :n_sessions]
+        members = None if self.members is None else self.members[assets, :n_sessions]
+        names = tuple(self.symbols[i] for i in listed)
+        return PricePanel(self.sessions[:n_sessions], names, self.values[assets, :n_sessions], signals, members)
 
 
 def member_mask(members: Members, symbols: Sequence[str], sessions: DateArray) -> BoolArray:

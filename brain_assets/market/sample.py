@@ -58,19 +58,10 @@ class SampleMarket:
         close = closes[symbols]
         opening = close.shift(1).fillna(close)
         inside = (close.index >= pd.Timestamp(start)) & (close.index < pd.Timestamp(end))
-        close, opening = close[inside], opening[inside]
-        frame = pd.DataFrame(
-            {
-                "date": np.repeat(close.index.to_numpy().astype("datetime64[us]"), len(symbols)),
-                "symbol": pd.array(np.tile(np.array(symbols, dtype=object), len(close)), dtype="str"),
-                "open": opening.to_numpy().ravel(),
-                "high": np.maximum(opening, close).to_numpy().ravel(),
-                "low": np.minimum(opening, close).to_numpy().ravel(),
-                "close": close.to_numpy().ravel(),
-                "volume": CONSTANT_VOLUME,
-            }
-        )
-        return PRICE_TABLE.validate(frame, f"sample market from {start} to {end}")
+        bars = {"open": opening, "high": np.maximum(opening, close), "low": np.minimum(opening, close), "close": close}
+        frame = pd.DataFrame({name: prices[inside].stack() for name, prices in bars.items()})
+        frame = frame.assign(volume=CONSTANT_VOLUME).rename_axis(["date", "symbol"]).reset_index()
+        return PRICE_TABLE.validate(frame.astype(PRICE_TABLE.types), f"sample market from {start} to {end}")
 
     def news_sentiment(self, *_: object) -> SourcedTable:
         """Give no news: the data set has closes only."""

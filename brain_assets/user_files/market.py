@@ -139,8 +139,7 @@ class FilesMarket:
         if in_passing:
             self._forget_rows()  # runs read them in processes of their own
         last = self._states["raw_prices"].last_day if "raw_prices" in self._states else None
-        complete_until = complete_year(last, self.clock()) if last else None
-        due = [year for year in years if complete_until is not None and year <= complete_until]
+        due = [year for year in years if last is not None and year <= complete_year(last, self.clock())]
         found = {raw: versions_of(state, due) for raw, state in states.items()}
         versions = {raw: of_years for raw, (of_years, _) in found.items()}
         files_of = {raw: of_files for raw, (_, of_files) in found.items()}
