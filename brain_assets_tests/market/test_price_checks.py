@@ -33,9 +33,9 @@ OPEN_TO_CLOSE = ["open", "high", "low", "close"]
 
 
 def year_of_bars(*symbols: str) -> pd.DataFrame:
-    """Bars that move half a percent a day, a share of 100 dollars traded 1,000 times."""
-    close = np.where(np.arange(len(YEAR)) % 2, 100.5, 100.0)
-    table = {"date": YEAR.astype("datetime64[us]"), "open": 100.2, "high": 101.0, "low": 99.0, "close": close}
+    """Bars that open half a percent from the close before and close one from it, 1,000 shares of 100 dollars a day."""
+    close = np.where(np.arange(len(YEAR)) % 2, 101.0, 100.0)
+    table = {"date": YEAR.astype("datetime64[us]"), "open": 100.5, "high": 101.5, "low": 99.5, "close": close}
     return pd.concat([pd.DataFrame({**table, "symbol": symbol, "volume": 1e3}) for symbol in symbols])
 
 
@@ -163,14 +163,6 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 DAY, PLACE = pd.Timestamp(YEAR[100]), 100
 
 
-def moving(symbol: str = "A", n_sessions: int = len(YEAR)) -> pd.DataFrame:
-    """Bars that open 0.5 % from the close before, and close 1 % from it: at 100, 101, 100, 101, ..."""
-    closes = np.where(np.arange(n_sessions) % 2, 101.0, 100.0)
-    dates = YEAR[:n_sessions].astype("datetime64[us]")
-    prices = {"open": 100.5, "high": 101.5, "low": 99.5, "close": closes, "volume": 1e6}
-    return pd.DataFrame({"date": dates, "symbol": symbol, **prices})
-
-
 def multiplied(table: pd.DataFrame, factor: float, first: int = 0, last: int = PLACE - 1) -> pd.DataFrame:
     rows = (table["date"] >= YEAR[first]) & (table["date"] <= YEAR[last])
     table.loc[rows, OPEN_TO_CLOSE] *= factor
@@ -183,7 +175,7 @@ RATIOS[1 / 0.57] = "-43%"  # between 3:2 (-33 %) and 2:1 (-50 %), as after a spe
 
 @pytest.mark.parametrize(("factor", "ratio"), RATIOS.items())
 def test_a_split_that_was_not_taken_out_is_named_whether_shares_are_adjusted_or_not(factor: float, ratio: str) -> None:
-    table = multiplied(moving(), factor)
+    table = multiplied(year_of_bars("A"), factor)
     assert find_jumps(table) == [Jump("A", DAY, ratio, None)]
     table.loc[: PLACE - 1, "volume"] /= factor
     assert [jump.words for jump in find_jumps(table)] == [f"A {DAY:%Y-%m-%d} {ratio}"]
@@ -192,23 +184,23 @@ def test_a_split_that_was_not_taken_out_is_named_whether_shares_are_adjusted_or_
 @pytest.mark.parametrize("opens", [1.0, 2 / 3], ids=["in the session", "over night"])
 def test_a_crash_is_no_split(opens: float) -> None:
     """35 % lower on nine times the volume, whether it opens near its close before or at two thirds of it."""
-    table = multiplied(moving(), 1 / 0.65)
+    table = multiplied(year_of_bars("A"), 1 / 0.65)
     table.loc[PLACE, "open"] = opens * table["close"][PLACE - 1]
     table.loc[PLACE, "high"] = max(table["open"][PLACE], table["high"][PLACE])
-    table.loc[PLACE : PLACE + 3, "volume"] = 9e6
+    table.loc[PLACE : PLACE + 3, "volume"] = 9e3
     assert find_jumps(table) == []
 
 
 @pytest.mark.parametrize(("n_sessions", "factor", "ratio"), [(1, 10, "1:10"), (3, 0.1, "10:1"), (20, 100, "1:100")])
 def test_a_slip_is_one_jump_until_the_day_on_which_all_was_well(n_sessions: int, factor: float, ratio: str) -> None:
-    table = multiplied(moving(), factor, PLACE, PLACE + n_sessions - 1)
+    table = multiplied(year_of_bars("A"), factor, PLACE, PLACE + n_sessions - 1)
     back = pd.Timestamp(YEAR[PLACE + n_sessions])
     assert find_jumps(table) == [Jump("A", DAY, ratio, back)]
     assert find_jumps(table)[0].words == f"A {DAY:%Y-%m-%d} {ratio} until {back:%Y-%m-%d}"
 
 
 def test_each_symbol_is_judged_by_its_own_moves_in_any_order_of_rows() -> None:
-    quiet, wild = multiplied(moving("Q"), 1.25), multiplied(moving("W"), 1.25)
+    quiet, wild = multiplied(year_of_bars("Q"), 1.25), multiplied(year_of_bars("W"), 1.25)
     wild["close"] *= np.where(np.arange(len(wild)) % 2, 1.06, 0.94)
     wild["high"], wild["low"] = 1.1 * wild["high"], 0.9 * wild["low"]
     table = pd.concat([wild, quiet]).sample(frac=1, random_state=1)
@@ -216,11 +208,11 @@ def test_each_symbol_is_judged_by_its_own_moves_in_any_order_of_rows() -> None:
 
 
 def test_nothing_is_found_in_no_bars_one_bar_and_prices_that_never_move() -> None:
-    flat = moving().assign(open=100.0, high=100.0, low=100.0, close=100.0, volume=0.0)
-    for table in (PRICE_TABLE.empty(), moving(n_sessions=1), flat, moving()):
+    flat = year_of_bars("A").assign(open=100.0, high=100.0, low=100.0, close=100.0, volume=0.0)
+    for table in (PRICE_TABLE.empty(), year_of_bars("A")[:1], flat, year_of_bars("A")):
         assert find_jumps(table, {"A": 100.0}) == []
     split = Jump("A", pd.Timestamp(YEAR[0]), "2:1", None)  # seen from the close before
-    assert find_jumps(moving(), {"A": 201.0, "B": 1.0}) == [split]
+    assert find_jumps(year_of_bars("A"), {"A": 201.0, "B": 1.0}) == [split]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
