@@ -240,8 +240,9 @@ class Sheet(NamedTuple):
 
     def _lines(self, n_rows: int) -> IntArray:
         """Give the line of each row; raises `TableError` if lines of another length were skipped that are not blank."""
-        n_columns = len(self.header.names)
-        if self.data.count(b"\n", self.start) + (not self.data.endswith(b"\n")) == n_rows:  # every line is a row
+        n_columns, counted = len(self.header.names), self.data.count
+        n_lines = counted(b"\n", self.start) + (not self.data.endswith(b"\n"))
+        if n_lines == n_rows and counted(b"\r", self.start) == counted(b"\r\n", self.start):  # every line is a row
             return np.arange(self.first_line, self.first_line + n_rows)
         text = io.TextIOWrapper(io.BytesIO(self.data[self.start :]), encoding="utf-8", newline="")
         reader = csv.reader(text, delimiter=self.separator)

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from brain_assets.errors import TableError
@@ -221,6 +221,7 @@ def test_a_line_may_say_what_separates(tmp_path: Path, separator: str) -> None:
 
 
 @given(st.lists(st.sampled_from([*'\n,"\r\t\v \u2028x;\0', "2024-06-14", LINE, f"\n{LINE}\n"]), max_size=14))
+@example([",", LINE, "\r", LINE])  # two lines in all, of which one has a value too many, and one is a row
 @settings(deadline=None, max_examples=40)
 def test_whatever_stands_below_a_header_is_read_or_refused_in_words(parts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
