@@ -198,7 +198,7 @@ def test_ratios_of_a_quarter_are_dated_by_its_filing() -> None:
     expected = pd.DataFrame(
         [(pd.Timestamp(MAY), pd.Timestamp(Q1[1]), "CO", 0.4, 0.15, -0.05, 1.5, 0.25)],
         columns=list(FUNDAMENTAL_TABLE.names),
-    ).astype({"filed": "datetime64[us]", "period_end": "datetime64[us]", "symbol": "str"})
+    ).astype(FUNDAMENTAL_TABLE.types)
     pd.testing.assert_frame_equal(quarterly_ratios(company(("10-Q", MAY, stated)), "CO"), expected)
     for below in (0, -40):  # a ratio to nothing or to a deficit is not known
         stated["StockholdersEquity"] = {Q1[1]: below}

@@ -114,8 +114,7 @@ def test_a_week_cut_at_the_start_or_without_a_close_before_it_is_no_week(start: 
     ("end", "last_week"),
     [
         ("2020-01-24", ("2020-01-13", "2020-01-17")),  # up to Thursday 23: the calendar still has Friday
-        ("2020-01-25", ("2020-01-21", "2020-01-24")),
-        ("2020-01-28", ("2020-01-21", "2020-01-24")),
+        *((end, ("2020-01-21", "2020-01-24")) for end in ("2020-01-25", "2020-01-28")),
         ("2019-04-19", ("2019-04-15", "2019-04-18")),  # Thursday before Good Friday: nothing is left of its week
     ],
 )

@@ -75,8 +75,7 @@ def test_a_headline_belongs_to_the_first_session_that_closes_at_or_after_it(publ
 
 
 def table(*rows):
-    frame = pd.DataFrame(list(rows), columns=list(NEWS_TABLE.names))
-    return frame.assign(date=pd.to_datetime(frame["date"], format="ISO8601").dt.as_unit("us")).astype({"symbol": "str"})
+    return pd.DataFrame(list(rows), columns=list(NEWS_TABLE.names)).astype(NEWS_TABLE.types)
 
 
 def test_the_order_of_rows_changes_no_bit_and_a_mean_stays_in_range():
@@ -199,13 +198,10 @@ def test_what_is_wrong_is_refused_in_the_year_of_its_session_alone(tmp_path, nam
 # Which files there are
 
 
-def test_without_a_folder_or_files_there_is_no_news(tmp_path):
+def test_there_are_files_of_one_sort_or_none(tmp_path):
     for folder, why in ((None, "BRAIN_FILES_DIR is not set"), (tmp_path, NO_FILE)):
         pd.testing.assert_frame_equal(news(folder), NEWS_TABLE.empty())
         assert NewsFiles(folder).sourced(NEWS_TABLE.empty(), ("AAA",))[1:] == (f"none: {why}", ())
-
-
-def test_scores_and_headlines_at_once_are_refused(tmp_path):
     headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,up")
     scores(tmp_path, "2024-06-14,AAA,0.5,1")
     assert refusal(tmp_path, MarketError) == (

@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
-from brain_assets.market.signals import NEWS, SIGNALS, add_signals
+from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 
@@ -22,18 +22,13 @@ def panel() -> PricePanel:
 
 
 def news(*rows: tuple[str, str, float, int]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(NEWS_TABLE.names))
-    frame["date"] = frame["date"].astype("datetime64[us]")
-    return NEWS_TABLE.validate(
-        frame.astype({"symbol": "str", "sentiment_score": "float64", "n_articles": "int64"}), "test"
-    )
+    return NEWS_TABLE.validate(pd.DataFrame(rows, columns=list(NEWS_TABLE.names)).astype(NEWS_TABLE.types), "test")
 
 
 def filings(*rows: tuple[str, str, str, float]) -> pd.DataFrame:
     """Rows of filed, period_end, symbol, and one number that all five ratios get."""
     frame = pd.DataFrame([(*row[:3], *[row[3]] * len(RATIOS)) for row in rows], columns=list(FUNDAMENTAL_TABLE.names))
-    types = {"filed": "datetime64[us]", "period_end": "datetime64[us]", "symbol": "str"}
-    return FUNDAMENTAL_TABLE.validate(frame.astype({**types, **dict.fromkeys(RATIOS, "float64")}), "test")
+    return FUNDAMENTAL_TABLE.validate(frame.astype(FUNDAMENTAL_TABLE.types), "test")
 
 
 def at(panel: PricePanel, signals: np.ndarray, symbol: str, date: str) -> np.ndarray:
@@ -72,7 +67,6 @@ def test_the_newest_quarter_counts_in_its_latest_version(panel: PricePanel) -> N
 def test_age_and_ratios_are_bounded(panel: PricePanel) -> None:
     signals = add_signals(panel, None, filings(("2022-06-01", "2022-03-31", "AAA", 40.0))).signals
     np.testing.assert_array_equal(signals[panel.symbols.index("AAA"), 0], [0.0, 1.0, 1.0, 1.0, 10.0, 5.0, 4.0])
-    assert len(SIGNALS) == 7
 
 
 def test_what_is_published_or_filed_later_changes_nothing_before(panel: PricePanel) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS, added_up, findings_of
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, added_up, findings_of
 from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
 FIRST, LAST = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
@@ -125,8 +125,7 @@ def test_too_little_history(tmp_path):
 def ratios(*lines):
     """Filings as a table, from lines as in a file."""
     frame = pd.DataFrame([line.split(",") for line in lines], columns=list(FUNDAMENTAL_TABLE.names))
-    days = {name: pd.to_datetime(frame[name]).dt.as_unit("us") for name in ("filed", "period_end")}
-    return frame.assign(**days, **{name: pd.to_numeric(frame[name]) for name in RATIOS}).astype({"symbol": "str"})
+    return frame.astype(FUNDAMENTAL_TABLE.types)
 
 
 def write_fundamentals(folder, *lines):
