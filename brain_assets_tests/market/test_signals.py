@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.simulator.market import SimulatorMarket
 
 FIRST, LAST = datetime.date(2024, 1, 2), datetime.date(2024, 2, 1)
 """22 sessions; the 13 are 2024-01-02 to 2024-01-19 with Martin Luther King Day, the 15th, left out."""
@@ -18,7 +18,8 @@ FIRST, LAST = datetime.date(2024, 1, 2), datetime.date(2024, 2, 1)
 
 @pytest.fixture(scope="module")
 def panel() -> PricePanel:
-    return PricePanel.from_frame(SimulatorMarket(("AAA", "BBB")).prices(FIRST, LAST))
+    sessions = sessions_between(FIRST, LAST)
+    return PricePanel(sessions, ("AAA", "BBB"), np.ones((2, len(sessions), 5)))
 
 
 def news(*rows: tuple[str, str, float, int]) -> pd.DataFrame:
