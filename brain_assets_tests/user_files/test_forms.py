@@ -39,22 +39,14 @@ NAMES = {
     "volume": ["volume", "vol", "<vol>", "6. volume"],
     **{name: [name, f"<{name}>", f" {name} "] for name in PRICE_FIELDS[:-1]},
 }
-CASES = (str.lower, str.upper, str.title)
-DAYS = (
-    *("%Y-%m-%d", "%Y-%m-%d 00:00:00", "%Y-%m-%dT00:00:00.000Z", "%Y-%m-%d 00:00:00-05:00", "%Y%m%d", "%Y/%m/%d"),
-    *("%d.%m.%Y", "%m/%d/%Y", "%d-%b-%Y", "%s", "ms"),
-)
-SEPARATORS = ((",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ","), ("|", "."))
-ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
-SPLITS = ("one", "symbols", "years", "wide", "wide by ticker")
-ADJUSTED = (None, "Adj Close", "adjusted_close", "AdjClose", "all")
+DAYS = ["%Y-%m-%d 00:00:00", "%Y-%m-%dT00:00:00.000Z", "%Y-%m-%d 00:00:00-05:00", "%Y%m%d", "%Y/%m/%d", "%s", "ms"]
 CHOICES = {
-    "days": DAYS,
-    "separator": SEPARATORS,
-    "encoding": ENCODINGS,
-    "split": SPLITS,
-    "adjusted": ADJUSTED,
-    "case": CASES,
+    "days": ("%Y-%m-%d", *DAYS, "%d.%m.%Y", "%m/%d/%Y", "%d-%b-%Y"),
+    "separator": ((",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ","), ("|", ".")),
+    "encoding": ("utf-8", "utf-8-sig", "utf-16"),
+    "split": ("one", "symbols", "years", "wide", "wide by ticker"),
+    "adjusted": (None, "Adj Close", "adjusted_close", "AdjClose", "all"),
+    "case": (str.lower, str.upper, str.title),
     "ending": (".csv", ".txt", ".tsv", ".CSV", ".csv.gz", ".parquet"),
     "thousands": (False, True),
 }
