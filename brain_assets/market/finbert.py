@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,9 +26,6 @@ from brain_assets.errors import MarketError, TableError
 from brain_assets.parquet import encode_table, read_table
 from brain_assets.paths import DataPath, is_file, replace_file
 from brain_assets.progress import report, warn
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MODEL = "ProsusAI/finbert"
 CHUNK = 1000  # titles from one writing of the cache, and one line of progress, to the next
@@ -84,7 +80,7 @@ class FinBertScorer:
 
     @cached_property
     def _classifier(self) -> "_Classifier":
-        return _load(self._folder, self.model)
+        return _Classifier(self._folder, self.model)
 
     @cached_property
     def _cache_path(self) -> DataPath | None:
@@ -106,21 +102,46 @@ def _read_scores(path: DataPath | None) -> dict[str, float]:
     return dict(zip(frame["title_sha256"], frame["score"], strict=True))
 
 
-class _Classifier(NamedTuple):
-    network: "PreTrainedModel"
-    tokenizer: "PreTrainedTokenizerBase"
-    positive: int  # position of the label among the logits
-    negative: int
-    max_tokens: int
+class _Classifier:
+    """A network and its tokenizer, from a folder; `name`: what messages call it."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what matters of what was loaded is checked
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        safely = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+            self._network, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
+            )
+        except Exception as error:  # whatever a stranger's files bring about in a dozen readers; nothing of them ran
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise _unfit(
+                name, "classifier and its tokenizer as save_pretrained writes them", f"got: {reason}"
+            ) from error
+        if missing := sorted(loading["missing_keys"]):
+            raise _unfit(name, "trained classifier", f"got no weights for {', '.join(missing)}")
+        config = self._network.eval().config
+        labels = [str(config.id2label[i]) for i in range(config.num_labels)]
+        lowered = [label.lower() for label in labels]
+        if lowered.count("positive") != 1 or lowered.count("negative") != 1:
+            raise _unfit(name, "classifier with the labels positive and negative", f"got {', '.join(labels)}")
+        self._positive, self._negative = lowered.index("positive"), lowered.index("negative")  # among the logits
+        readable = int(getattr(config, "max_position_embeddings", MAX_TOKENS))
+        self._max_tokens = min(MAX_TOKENS, readable, self._tokenizer.model_max_length)
 
     def score(self, titles: Sequence[str], batch_size: int) -> Generator[tuple[list[str], FloatArray], None, None]:
         """Give distinct titles and their scores, `CHUNK` at a time, in the order of their lengths."""
         import torch
 
-        encoded = dict(self.tokenizer(list(titles), truncation=True, max_length=self.max_tokens))
+        encoded = dict(self._tokenizer(list(titles), truncation=True, max_length=self._max_tokens))
         lengths = np.array([len(tokens) for tokens in encoded["input_ids"]])
-        if n_full := int((lengths == self.max_tokens).sum()):
-            warn(f"news: {n_full:,} of {len(titles):,} titles have {self.max_tokens} tokens or more; no more is read.")
+        if n_full := int((lengths == self._max_tokens).sum()):
+            warn(f"news: {n_full:,} of {len(titles):,} titles have {self._max_tokens} tokens or more; no more is read.")
         order = np.argsort(lengths, kind="stable")
         n_workers = torch.get_num_threads()
         torch.set_num_threads(1)  # for each pass
@@ -140,9 +161,9 @@ class _Classifier(NamedTuple):
         padded = np.resize(rows, max(len(rows), MIN_ROWS))
         with torch.inference_mode():  # of this thread alone
             inputs = {name: torch.tensor([values[row] for row in padded]) for name, values in encoded.items()}
-            logits: torch.Tensor = self.network(**inputs).logits  # (rows, labels)
+            logits: torch.Tensor = self._network(**inputs).logits  # (rows, labels)
             probability = logits.double().softmax(dim=1)
-            scores: FloatArray = (probability[:, self.positive] - probability[:, self.negative]).numpy()
+            scores: FloatArray = (probability[:, self._positive] - probability[:, self._negative]).numpy()
         return scores[: len(rows)]
 
 
@@ -153,34 +174,6 @@ def equal_length_batches(lengths: IntArray, batch_size: int) -> list[IntArray]:
         positions = np.flatnonzero(lengths == length)
         batches += np.split(positions, range(batch_size, len(positions), batch_size))
     return sorted(batches, key=lambda batch: -len(batch) * int(lengths[batch[0]]))
-
-
-def _load(folder: Path, name: str) -> _Classifier:
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what matters of what was loaded is checked
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    safely = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
-        network, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
-        )
-    except Exception as error:  # whatever the files of a stranger bring about in a dozen readers; nothing of them ran
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise _unfit(name, "classifier and its tokenizer as save_pretrained writes them", f"got: {reason}") from error
-    if loading["missing_keys"]:
-        raise _unfit(name, "trained classifier", f"got no weights for {', '.join(sorted(loading['missing_keys']))}")
-    labels = [str(network.config.id2label[i]) for i in range(network.config.num_labels)]
-    lowered = [label.lower() for label in labels]
-    if lowered.count("positive") != 1 or lowered.count("negative") != 1:
-        raise _unfit(name, "classifier with the labels positive and negative", f"got {', '.join(labels)}")
-    readable = int(getattr(network.config, "max_position_embeddings", MAX_TOKENS))
-    max_tokens = min(MAX_TOKENS, readable, tokenizer.model_max_length)
-    network.eval()
-    return _Classifier(network, tokenizer, lowered.index("positive"), lowered.index("negative"), max_tokens)
 
 
 def _unfit(name: str, expected: str, got: str) -> MarketError:
