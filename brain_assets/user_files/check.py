@@ -84,13 +84,14 @@ class _Check:
                 word, is_sound = files.found()[0], not self.refused
                 if files.rows is not None:
                     self._tell(word, files.rows)
-                    self.doubts += [finding.sentence for finding in market.without_prices(files)] if is_sound else []
+                    others = market.without_prices(files.rows.names) if is_sound else []
+                    self.doubts += [finding.sentence for finding in others]
         with self._going_on():
             if (universe := market.universe(market.names())) is not None:
                 names, rows = ", ".join(file.name for file in universe.files), universe.frame["symbol"]
                 self.lines.append(f"{names}: who could be chosen when, {len(rows):,} spans, {rows.nunique():,} symbols")
-        others = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
-        if shown := listed([name for name in others if not name.startswith((".", "~"))], MOST):
+        unread = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
+        if shown := listed([name for name in unread if not name.startswith((".", "~"))], MOST):
             self.doubts.append(f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}.")
 
     @contextmanager

@@ -193,13 +193,14 @@ class FilesMarket:
         if "raw_prices" not in self._states:
             self.bars.refuse_files()  # or a name of a file that cannot be read would have no prices
         sourced = files.sourced(table, sorted(self.symbols or self.names()))
-        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self.without_prices(files))))
+        return sourced._replace(
+            table=attach(sourced.table, (*findings_of(table), *self.without_prices(files.rows.names)))
+        )
 
-    def without_prices(self, files: OptionalFiles) -> list[Finding]:
-        """Name the symbols of some files that have no prices."""
-        found = set() if files.rows is None else set(files.rows.names)
+    def without_prices(self, symbols: Sequence[str]) -> list[Finding]:
+        """Name the symbols of other files that have no prices."""
         what = "without prices: one that is written otherwise matches nothing"
-        return list(_named(sorted(found - set(self.names())), f"name {what}", f"names {what}"))
+        return list(_named(sorted({*symbols} - {*self.names()}), f"name {what}", f"names {what}"))
 
     @property
     def bars(self) -> FileTable:
@@ -241,10 +242,10 @@ class FilesMarket:
                 f"{listed(short, MOST) or 'none'}; add data."
             )
         universe = self.universe(self.names())
-        members = set() if universe is None else set(universe.names)
+        members = set() if universe is None else {*universe.names} - {*self.names()}
         yield from _named(missing, "symbol that was asked for is in no file", "symbols asked for are in no file")
         of = "of the universe without prices in any file"
-        yield from _named(sorted(members - set(self.names())) if members else [], f"member {of}", f"members {of}")
+        yield from _named(sorted(members), f"member {of}", f"members {of}")
         few = f"with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
         yield from _named(short, f"symbol {few}", f"symbols {few}")
 
