@@ -16,15 +16,8 @@ NO_FILE = "no news_sentiment* or headlines* file in BRAIN_FILES_DIR"
 SCORES = {"up": 1.0, "flat": 0.0, "down": -0.5, "so-so": 0.25}
 
 
-class Scorer:
-    """Looks scores up, and remembers what it was asked."""
-
-    def __init__(self):
-        self.asked = []
-
-    def __call__(self, titles):
-        self.asked.append(list(titles))
-        return np.array([SCORES[title] for title in titles])
+def score_by_word(titles):
+    return np.array([SCORES[title] for title in titles])
 
 
 def headlines(folder, *lines, name="headlines.csv"):
@@ -35,8 +28,8 @@ def scores(folder, *lines, name="news_sentiment.csv", header="date,symbol,sentim
     (folder / name).write_text("\n".join([header, *lines]) + "\n")
 
 
-def news(folder, *symbols, score=None, start=FIRST, end=LAST):
-    return NewsFiles(folder, symbols).news_sentiment(start, end, score or Scorer())
+def news(folder, *symbols, score=score_by_word, start=FIRST, end=LAST):
+    return NewsFiles(folder, symbols).news_sentiment(start, end, score)
 
 
 def rows(frame):
@@ -108,10 +101,11 @@ def test_headlines_count_once_and_those_that_come_later_change_no_earlier_row(tm
     after = news(tmp_path)
     assert len(after) > len(before)
     pd.testing.assert_frame_equal(after[: len(before)], before, check_exact=True)
-    scorer = Scorer()  # of the sessions and symbols asked for, each title once
-    cut = news(tmp_path, "AAA", score=scorer, start=datetime.date(2024, 6, 13), end=datetime.date(2024, 6, 17))
+    asked = []  # of the sessions and symbols asked for, each title once
+    days = {"start": datetime.date(2024, 6, 13), "end": datetime.date(2024, 6, 17)}
+    cut = news(tmp_path, "AAA", score=lambda titles: asked.append(titles) or score_by_word(titles), **days)
     assert rows(cut) == rows(before)[:2]
-    assert [sorted(asked) for asked in scorer.asked] == [["so-so", "up"]]
+    assert [sorted(titles) for titles in asked] == [["so-so", "up"]]
 
 
 def test_headlines_of_several_symbols_in_a_cell_are_refused_and_counted(tmp_path):
