@@ -9,7 +9,7 @@ import pandas as pd
 
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import RefusedSnapshotError
-from brain_assets.forecasting.average import SnapshotForecasts, average_entries, average_ranks, families_in
+from brain_assets.forecasting.average import SnapshotForecasts, average_ranks, averaged_families, families_in
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.market.calendar import Weeks, years_of
@@ -49,14 +49,14 @@ def build_forecast_features(
     `panel` has the bars of the years, to which a week belongs by its last session, and of the history that forecasts
     need; `sources` the snapshots of each family, on this machine or the Hub. `first_cutoff` is that of the first model
     there can be: nobody asks the Hub for an older one. `on_refusal` is called with a sentence for every snapshot of the
-    Hub that was refused; default: a warning. `average` are the entries of the average of forecasts, see
-    `brain_assets.forecasting.average`; default: all families; empty: there is no average.
+    Hub that was refused; default: a warning. `average` are the families whose average there is, see
+    `brain_assets.forecasting.average`; default: all; empty: there is no average.
 
     Gives a row a week and tradable symbol: week_start (first session), symbol, then for every family its forecast (NaN
     where the symbol has too little history) and ``<family>_source``, the same two of `AVERAGE`, then `YARDSTICKS`, all
     known at decision time, and realized (known at the week's last close; NaN where it is not).
     """
-    entries = average_entries(average, sources)
+    averaged = averaged_families(average, sources)
     bars = WeeklyPanel.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
     week, asset = np.nonzero(bars.tradable)
@@ -64,14 +64,12 @@ def build_forecast_features(
         "week_start": bars.weeks.start[week].astype("datetime64[us]"),
         "symbol": pd.array(np.array(bars.symbols, dtype=object)[asset], dtype="str"),
     }
-
-    found = {
-        family: _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal, entries.get(family, 1))
+    forecasts = {
+        family: _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal)
         for family, snapshots in sources.items()
     }
-    forecasts = {family: newest for family, (newest, *_) in found.items()}
-    if entries:
-        forecasts[AVERAGE] = average_ranks({family: found[family] for family in entries})
+    if averaged:
+        forecasts[AVERAGE] = average_ranks({family: forecasts[family] for family in averaged})
     for column, (values, source) in forecasts.items():
         has_model = source != ""
         columns[column] = np.where(has_model[:, None], values, bars.momentum)[week, asset]
@@ -88,22 +86,17 @@ def _forecast_family(
     source: SnapshotSource,
     first_cutoff: datetime.date | None,
     on_refusal: Callable[[str], None] | None,
-    n_newest: int,
-) -> list[SnapshotForecasts]:
-    """Give the forecasts by the newest snapshot before each week, by the next older one, and so on."""
-    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal, n_newest)
-    found = []
-    for age in range(n_newest):
-        values = np.full(bars.momentum.shape, np.nan)
-        names = np.full(len(bars.weeks), "", dtype=object)
-        for position, snapshot in enumerate(snapshots):
-            rows = np.flatnonzero(choice == position + age)
-            if len(rows):
-                forecast = snapshot.forecast(panel, bars.weeks.select(rows))
-                values[rows] = np.where(bars.tradable[rows], forecast, np.nan)
-                names[rows] = snapshot_name(snapshot.cutoff_date)
-        found.append(SnapshotForecasts(values, names))
-    return found
+) -> SnapshotForecasts:
+    """Give the forecasts by the newest snapshot before each week."""
+    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
+    values = np.full(bars.momentum.shape, np.nan)
+    names = np.full(len(bars.weeks), "", dtype=object)
+    for position, snapshot in enumerate(snapshots):
+        rows = np.flatnonzero(choice == position)
+        forecast = snapshot.forecast(panel, bars.weeks.select(rows))
+        values[rows] = np.where(bars.tradable[rows], forecast, np.nan)
+        names[rows] = snapshot_name(snapshot.cutoff_date)
+    return SnapshotForecasts(values, names)
 
 
 def fetch_snapshots(
@@ -111,20 +104,17 @@ def fetch_snapshots(
     source: SnapshotSource,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
-    n_newest: int = 1,
 ) -> "tuple[IntArray, list[ModelSnapshot]]":
-    """Read the newest snapshots before each week; where one is refused, the next older one takes its place.
+    """Read the newest snapshot before each week; where one is refused, the next older one takes its place.
 
-    Gives the position of the week's newest snapshot in the list, (n_weeks,), -1: none. The list has those that are
-    used, oldest first: the newest, and those right before it if `n_newest` is more than 1, as far as there are any.
+    Gives the position of each week's snapshot in the list, (n_weeks,), -1: none. The list has those that are used,
+    oldest first.
     """
-    starts = np.unique(years_of(weeks.start))
-    wanted = {cutoff_of_year(int(year) - age) for year in starts for age in range(1, n_newest + 1)}
+    wanted = {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
     candidates = source.list_candidates({date for date in wanted if first_cutoff is None or date >= first_cutoff})
     while True:
         choice = choose_snapshots(weeks, candidates)
-        positions = choice[:, None] - np.arange(n_newest)
-        used = np.unique(positions[positions >= 0])
+        used = np.unique(choice[choice >= 0])
         snapshots = []
         for position in used:
             try:

@@ -63,8 +63,8 @@ class ForecastsConfig(ModelConfig, dg.Config):
     )
     average: list[str] | None = pydantic.Field(
         None,
-        description="Forecasters whose weekly ranks are averaged into the column average, each alone, or with how many "
-        "of its newest snapshots count, as in lstm:3; default: all, one snapshot each; empty: no such column.",
+        description="Forecasters whose weekly ranks are averaged into the column average; default: all; empty: no such "
+        "column.",
     )
 
 

@@ -119,7 +119,7 @@ def test_nothing_moves_when_the_future_does_not_even_by_a_digit(panel: PricePane
     values[:, weeks.first[week] :] *= np.linspace(2, 3, len(panel.symbols))[:, None, None]  # from its first open on
     values[2, weeks.first[week] :] = np.nan  # and one is gone
     one, other = (
-        build_forecast_features(each, [2020], {"lstm": shelf}, average=["lstm:2"])
+        build_forecast_features(each, [2020], {"lstm": shelf})
         for each in (panel, PricePanel(panel.sessions, panel.symbols, values))
     )
     past = one["week_start"] <= pd.Timestamp(weeks.start[week])

@@ -196,7 +196,7 @@ def test_what_is_averaged_is_configured(done: Done, tmp_path: Path) -> None:
         run_one("walkforward_forecasts", 2021, resources, average=list(average))
         return tables.read_year("walkforward_forecasts", 2021)
 
-    assert set(run("patchtst:3")["average_source"]) == {"patchtst snapshot-2020-12-31, patchtst snapshot-2019-12-31"}
+    assert set(run("patchtst")["average_source"]) == {"patchtst snapshot-2020-12-31"}
     assert "average" not in run()
     with pytest.raises(dg.DagsterInvalidConfigError, match=r"average: expected forecasters among .* got 'none'"):
         run("none")

@@ -181,8 +181,9 @@ def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
 
 
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
-    def shifted(forecast_family: Any, *arguments: Any) -> list[SnapshotForecasts]:
-        return [each._replace(values=np.roll(each.values, -1, axis=0)) for each in forecast_family(*arguments)]
+    def shifted(forecast_family: Any, *arguments: Any) -> SnapshotForecasts:
+        found = forecast_family(*arguments)
+        return found._replace(values=np.roll(found.values, -1, axis=0))
 
     wrap(patch, walkforward, "_forecast_family", shifted)
     quick = {**registry.get("lstm").quick, "seed": 1}  # of that seed, forecasts follow the week before

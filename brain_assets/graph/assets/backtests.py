@@ -162,8 +162,7 @@ def _record_trials(
         forecaster = followed_by(policy)
         used = snapshots_in(forecasts[f"{forecaster}_source"].iloc[-1], forecaster)
         read = [(name, snapshots[name].read_metadata(cutoff_date)) for name, cutoff_date in used if name in snapshots]
-        # snapshots of several years that were trained alike are one configuration, however many there are yet
-        configs = list(dict.fromkeys((name, metadata["fingerprint"]["config"]) for name, metadata in read if metadata))
+        configs = [(name, metadata["fingerprint"]["config"]) for name, metadata in read if metadata]
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = configs[0][1] if configs else None
         if forecaster == AVERAGE and configs:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.check_result import format_figure
-from brain_assets.forecasting.average import average_entries, families_in
+from brain_assets.forecasting.average import averaged_families, families_in
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations, weeks_by_source
@@ -31,7 +31,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
-    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families), families)
+    run_config = RunConfig(ForecastsConfig, lambda given: averaged_families(given.average, families), families)
 
     @yearly_table(
         "walkforward_forecasts",
