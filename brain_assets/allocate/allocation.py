@@ -15,13 +15,12 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.forecasting.average import averaged_in, families_in, newest_cutoff
-from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
-from brain_assets.forecasting.yardsticks import MOMENTUM
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth
-from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.portfolio.strategy import CASH, weights_table
 from brain_assets.registry import AVERAGE
 from brain_assets.store.names import snapshot_name
 

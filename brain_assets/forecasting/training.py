@@ -26,7 +26,7 @@ from brain_assets.forecasting.features import (
 )
 from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.metrics import mean_rank_correlation
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
@@ -57,7 +57,7 @@ def train_snapshot(
     cutoff_date: datetime.date,
     config: ForecasterConfig,
     market: MarketNote,
-    on_epoch: Progress | None = None,
+    on_epoch: Progress = lambda _: None,
     split_by: SplitWeeks = split_weeks,
     device: str = CPU,
 ) -> ModelSnapshot:
@@ -68,10 +68,10 @@ def train_snapshot(
     fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
     other arrays than the family says; `PluginError` if the family does not predict a finite number a window.
     """
-    past = _Past.of(family, panel, cutoff_date, config, split_by)
-    figures = _validate(past, on_epoch, device)
+    past = Past.of(family, panel, cutoff_date, config, split_by)
+    figures = validate(past, on_epoch, device)
     every, validation = np.concatenate(past.split), past.split.validation
-    model = past.train(TrainingSplit(every, every[:0]), on_epoch or (lambda _: None), device)
+    model = past.train(TrainingSplit(every, every[:0]), on_epoch, device)
     weeks, n_rows = past.bars.weeks, past.n_rows(model.train.index)
     metadata = {
         "fingerprint": forecaster_fingerprint(family, past.panel, config, device).metadata,
@@ -98,21 +98,6 @@ def train_snapshot(
     return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, arrays, card)
 
 
-def validate(
-    family: str,
-    panel: PricePanel,
-    cutoff_date: datetime.date,
-    config: ForecasterConfig,
-    split_by: SplitWeeks = split_weeks,
-    device: str = CPU,
-) -> dict[str, Any]:
-    """Train without the validation weeks, and give the figures that a snapshot has as ``training``.
-
-    Nothing of those weeks reaches that training: scaler and unit of the targets are of the others too.
-    """
-    return _validate(_Past.of(family, panel, cutoff_date, config, split_by), None, device)
-
-
 class _Trained(NamedTuple):
     """What one training gave, and what it was given."""
 
@@ -124,7 +109,7 @@ class _Trained(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Past:
+class Past:
     """What there is to learn from up to a cut-off."""
 
     family: Forecaster
@@ -139,7 +124,8 @@ class _Past:
     @classmethod
     def of(
         cls, family: str, panel: PricePanel, cutoff_date: datetime.date, config: ForecasterConfig, split_by: SplitWeeks
-    ) -> "_Past":
+    ) -> "Past":
+        """Take what a family is to learn from; what is later than the cut-off is cut off."""
         model: Forecaster = registry.get(family)
         panel = panel.until(cutoff_date)
         bars = WeeklyPanel.from_panel(panel)
@@ -170,8 +156,12 @@ class _Past:
         return _Trained(weights, scaler, target_scale, train, validation)
 
 
-def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, Any]:
-    """Train on the training weeks, and measure losses beside those of predicting zero, on them and on the others."""
+def validate(past: Past, on_epoch: Progress = lambda _: None, device: str = CPU) -> dict[str, Any]:
+    """Train without the validation weeks, and give the figures that a snapshot has as ``training``.
+
+    Losses stand beside those of predicting zero. Nothing of those weeks reaches that training: scaler and unit of the
+    targets are of the others too.
+    """
     n_windows = [len(past.windows_of(rows)) for rows in past.split]
     if not all(n_windows):
         raise TrainingError(
@@ -182,8 +172,7 @@ def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, 
 
     def note(losses: EpochLosses) -> None:
         curve.append(losses)
-        if on_epoch is not None:
-            on_epoch(losses)
+        on_epoch(losses)
 
     def loss_of(windows: Windows, predicted: np.ndarray | float) -> float:
         return float(np.mean((predicted - windows.target) ** 2))

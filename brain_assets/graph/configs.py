@@ -10,7 +10,7 @@ from dagster._config.errors import PostProcessingError
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.errors import ConfigError, PluginError
-from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
+from brain_assets.forecasting.walkforward import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.registry import Family
 

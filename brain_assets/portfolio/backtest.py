@@ -19,13 +19,20 @@ from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio import baselines
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, PortfolioConstraints, stands_beside
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.constraints import CONSTRAINTS, stands_beside
 from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import followed_by, run_policies
-from brain_assets.portfolio.strategy import StrategyRun, break_even_cost, gross_return, run_strategy, sharpe_ratio
-from brain_assets.portfolio.weights_table import CASH, weights_table, write_weights
+from brain_assets.portfolio.strategy import (
+    CASH,
+    StrategyRun,
+    break_even_cost,
+    gross_return,
+    run_strategy,
+    sharpe_ratio,
+    weights_table,
+    write_weights,
+)
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:

@@ -14,13 +14,18 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.forecasting.metrics import mean_rank_correlation
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio import dataset
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight, target_weights
-from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options
+from brain_assets.portfolio.arithmetic import (
+    CONSTRAINTS,
+    PortfolioConstraints,
+    equal_weight,
+    policy_options,
+    target_weights,
+)
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight

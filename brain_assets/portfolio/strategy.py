@@ -1,10 +1,15 @@
-"""A strategy in the market, week after week: how policies and baselines are backtested, all after the same costs."""
+"""A strategy in the market, week after week: how policies and baselines are backtested, all after the same costs.
 
+The weights that it traded to are stored as JSON by symbol, zeros left out.
+"""
+
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import arithmetic
@@ -14,6 +19,9 @@ from brain_assets.portfolio.dataset import PolicyDataset
 Choose = Callable[[int, FloatArray], FloatArray]
 """From the position of a week, and the weights held at the close before it, to those to trade to: at decision time."""
 
+CASH = "cash"
+"""Name of what is not invested, beside the symbols."""
+
 
 class StrategyRun(NamedTuple):
     """What a strategy did and earned, a row a week, as in `StepResult`; known at the last close of the week."""
@@ -21,7 +29,6 @@ class StrategyRun(NamedTuple):
     weights: FloatArray  # (n_weeks, n_assets + 1): traded to at the first open, cash last; known at decision time
     net_return: FloatArray
     turnover: FloatArray
-    cost: FloatArray
     held: FloatArray  # (n_assets + 1,): at the last close of the last week, where a next run goes on from
 
     @property
@@ -36,13 +43,13 @@ def run_strategy(
     """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash."""
     n_weeks = len(weeks)
     weights = np.empty((n_weeks, weeks.n_assets + 1))
-    net_return, turnover, cost = np.empty(n_weeks), np.empty(n_weeks), np.empty(n_weeks)
+    net_return, turnover = np.empty(n_weeks), np.empty(n_weeks)
     held = arithmetic.all_cash(weeks.n_assets) if held is None else held
     for week in range(n_weeks):
         weights[week] = choose(week, held)
         result = arithmetic.step(held, weeks.pre_open_return[week], weights[week], weeks.weekly_return[week], rules)
-        net_return[week], held, turnover[week], cost[week] = result
-    return StrategyRun(weights, net_return, turnover, cost, held)
+        net_return[week], held, turnover[week] = result
+    return StrategyRun(weights, net_return, turnover, held)
 
 
 def follow(targets: FloatArray) -> Choose:
@@ -83,3 +90,15 @@ def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
     moves = deviation > 1e-12  # below is what rounding leaves of equal returns
     ratio = net_returns.mean(axis=0) / np.where(moves, deviation, np.nan) * math.sqrt(WEEKS_PER_YEAR)
     return np.asarray(ratio)
+
+
+def write_weights(weights: FloatArray, symbols: Sequence[str]) -> str:
+    """Write the weights of a week, (n_symbols + 1,), cash last."""
+    return json.dumps({name: float(w) for name, w in zip((*symbols, CASH), weights, strict=True) if w > 0})
+
+
+def weights_table(texts: Iterable[str]) -> pd.DataFrame:
+    """Read weights: a row a text, a column a symbol as they first come, `CASH` last."""
+    table = pd.DataFrame([json.loads(text) for text in texts]).fillna(0.0)
+    symbols = [name for name in table.columns if name != CASH]
+    return table.reindex(columns=[*symbols, CASH], fill_value=0.0).astype(np.float64)

@@ -153,13 +153,11 @@ class VectorizedPortfolioEnv(VecEnv):
         """Give an attribute of this object for each environment."""
         return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refuse: the environments are rows of arrays, not objects with attributes."""
+    def set_attr(self, *_: Any, **__: Any) -> Any:
+        """Refuse: the environments are rows of arrays, not objects with attributes and methods."""
         raise NotImplementedError
 
-    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Refuse, as `set_attr`."""
-        raise NotImplementedError
+    env_method = set_attr
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:  # noqa: ARG002
         """Say that none is wrapped."""

@@ -16,10 +16,9 @@ from brain_assets.forecasting.average import (
     newest_cutoff,
     snapshots_in,
 )
-from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.ridge import RidgeConfig
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations
+from brain_assets.forecasting.walkforward import build_forecast_features, forecast_verdicts, weekly_correlations
 from brain_assets.market.prices import PricePanel
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.forecasting.checks import forecast_verdicts, snapshot_verdicts
+from brain_assets.forecasting.walkforward import forecast_verdicts, snapshot_verdicts
 
 
 def table(skill: float = 0.0, n_symbols: int = 20, source: str = "snapshot-2019-12-31") -> pd.DataFrame:

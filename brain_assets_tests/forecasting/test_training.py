@@ -11,12 +11,12 @@ import pytest
 
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
-from brain_assets.forecasting.features import Windows
+from brain_assets.forecasting.features import Windows, split_weeks
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot, validate
+from brain_assets.forecasting.training import Past, forecaster_fingerprint, train_snapshot, validate
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.signals import NEWS
 from brain_assets.market.weekly import WeeklyPanel
@@ -139,7 +139,7 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
     assert figures[0]["validation_loss"] != figures[1]["validation_loss"]
     epochs = [[{**losses, "validation": 0} for losses in each["curve"]] for each in figures]
     assert epochs[0] == epochs[1]
-    assert validate("lstm", panel, CUTOFF, TINY["lstm"]) == figures[0]
+    assert validate(Past.of("lstm", panel, CUTOFF, TINY["lstm"], split_weeks)) == figures[0]
 
 
 @pytest.mark.parametrize("target", ["raw", "ranked"])

@@ -10,12 +10,14 @@ from brain_assets.errors import LookAheadError, RefusedSnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
+    MOMENTUM,
+    YARDSTICKS,
     build_forecast_features,
     choose_snapshots,
+    column_label,
     weekly_correlations,
     weeks_by_source,
 )
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS, column_label
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel

@@ -19,8 +19,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from brain_assets import testing
 from brain_assets.errors import ConfigError, SnapshotError, TableError
 from brain_assets.forecasting.metrics import mean_skill
-from brain_assets.forecasting.walkforward import weekly_correlations
-from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import YARDSTICKS, column_label, weekly_correlations
 from brain_assets.graph.checks import (
     BACKTEST_CHECKS,
     FORECAST_CHECKS,

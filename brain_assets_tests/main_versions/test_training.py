@@ -9,7 +9,7 @@ import pytest
 
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.forecasting.training import train_snapshot, validate
+from brain_assets.forecasting.training import Past, train_snapshot, validate
 from brain_assets.main_versions.training import split_weeks, train_version, version_of
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
@@ -84,7 +84,7 @@ def test_both_configurations_are_trained_on_the_same_weeks_of_today(
 ) -> None:
     until, previous = panel.until(LATER), dataclasses.replace(first, config={**first.config, **other})
     scores = scores_of(until, tiny_lstm, previous)
-    expected = validate("lstm", until, LATER, tiny_lstm.replace(**other), split_weeks)
+    expected = validate(Past.of("lstm", until, LATER, tiny_lstm.replace(**other), split_weeks))
     assert (scores["previous"], scores["first_week"]) == (first.name, "2020-09-28")
     # another target is compared by its share of its own loss of zero
     share = expected["validation_loss"] / expected["zero_validation_loss"]

@@ -20,7 +20,7 @@ from brain_assets.errors import SettingsError
 from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit, Windows
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years

@@ -19,10 +19,10 @@ from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.backtest import BacktestResult, backtest_weights_verdict, beats_equal_weight, compare
 from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth, seed_strategy
-from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policy import followed_by
 from brain_assets.portfolio.trials import record_trial
 from brain_assets.progress import warn

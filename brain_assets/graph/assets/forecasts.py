@@ -9,10 +9,15 @@ import pandas as pd
 
 from brain_assets.check_result import format_figure
 from brain_assets.forecasting.average import averaged_families, families_in
-from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import mean_skill
-from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations, weeks_by_source
-from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import (
+    YARDSTICKS,
+    build_forecast_features,
+    column_label,
+    forecast_verdicts,
+    weekly_correlations,
+    weeks_by_source,
+)
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS
 from brain_assets.graph.conditions import COMPUTED
