@@ -110,7 +110,7 @@ def backtest(
     available = np.logical_and.reduce([each.available for each in by_forecaster.values()])
     by_forecaster = {family: replace(each, available=available) for family, each in by_forecaster.items()}
     past_returns = past_weekly_returns(panel, bars.weeks)
-    policies = _with_seeds(traders, other_seeds or {})
+    policies = {**traders, **_other_seeds(traders, other_seeds or {})}
     many = available[0].sum() >= baselines.ENOUGH_FOR_TENTHS  # of the first week: no later one decides what trades then
     rules = {
         name: baseline
@@ -150,18 +150,16 @@ def backtest(
     return BacktestResult(table, {family: used.get(family, ()) for family in sources}, latest)
 
 
-def _with_seeds(
+def _other_seeds(
     traders: Mapping[str, _Traders], other_seeds: Mapping[str, Mapping[int, SnapshotSource]]
 ) -> dict[str, _Traders]:
-    """Give the strategies that policies trade: one for each family, and one for each other seed that can."""
-    policies = {}
-    for family, each in traders.items():
-        policies[family] = each
-        for number, source in other_seeds.get(family, {}).items():
-            others = _seed_snapshots(each, source, number)
-            if others:
-                policies[baselines.seed_strategy(family, number)] = each._replace(snapshots=others)
-    return policies
+    """Give a strategy for each other seed of a family that can trade."""
+    return {
+        baselines.seed_strategy(family, number): each._replace(snapshots=snapshots)
+        for family, each in traders.items()
+        for number, source in other_seeds.get(family, {}).items()
+        if (snapshots := _seed_snapshots(each, source, number))
+    }
 
 
 def _seed_snapshots(main: _Traders, source: SnapshotSource, number: int) -> list[ModelSnapshot] | None:

@@ -25,8 +25,7 @@ from brain_assets.paths import DataPath, replace_file
 from brain_assets.plugins import require_extra
 from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.strategy import CASH
-from brain_assets.portfolio.trials import read_trials
+from brain_assets.portfolio.strategy import CASH, read_trials
 from brain_assets.registry import label
 from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page

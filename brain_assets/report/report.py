@@ -23,8 +23,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import week_times, years_of_weeks
 from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, family_of_seed, is_tenth
-from brain_assets.portfolio.strategy import CASH, weights_table
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, weekly_sharpe_ratios
+from brain_assets.portfolio.strategy import CASH, TUNING_TRIALS, Trial, weekly_sharpe_ratios, weights_table
 from brain_assets.report import metrics
 from brain_assets.report.colors import FORECASTERS, STRATEGIES, colors_of
 

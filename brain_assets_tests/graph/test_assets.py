@@ -34,7 +34,7 @@ from brain_assets.graph.tasks import Task
 from brain_assets.graph.work import Worker
 from brain_assets.market.calendar import sessions_between
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth, is_top
-from brain_assets.portfolio.trials import read_trials
+from brain_assets.portfolio.strategy import read_trials
 from brain_assets.progress import overheard
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, read_trials, record_trial, weekly_sharpe_ratios
+from brain_assets.portfolio.strategy import TUNING_TRIALS, Trial, read_trials, record_trial, weekly_sharpe_ratios
 
 OPTIONS = {"training": {"seed": 0, "gamma": 0.5}, "rules": {"cost_bps": 10.0}}
 

@@ -13,7 +13,7 @@ from brain_assets.errors import TableError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
-from brain_assets.portfolio.trials import TUNING_TRIALS, record_trial
+from brain_assets.portfolio.strategy import TUNING_TRIALS, record_trial
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS

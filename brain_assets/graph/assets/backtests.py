@@ -24,7 +24,7 @@ from brain_assets.portfolio.backtest import BacktestResult, backtest_weights_ver
 from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth, seed_strategy
 from brain_assets.portfolio.policy import followed_by
-from brain_assets.portfolio.trials import record_trial
+from brain_assets.portfolio.strategy import record_trial
 from brain_assets.progress import warn
 from brain_assets.registry import AVERAGE, Family
 from brain_assets.store.fingerprint import hash_json
