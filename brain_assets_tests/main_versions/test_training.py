@@ -17,7 +17,6 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.forecasting.test_training import changed_after
 
 LATER, EARLIER = datetime.date(2021, 9, 30), datetime.date(2021, 6, 15)
 
@@ -49,16 +48,12 @@ def test_it_learns_from_the_last_year_which_moves_nothing_that_is_scored_on_it(
     version = train_version("lstm", until, tiny_lstm, MADE_UP)
     assert version.metadata["data"]["last_training_target"] == "2021-09-24"
     assert version.metadata["data"]["first_validation_week"] == version.metadata["scores"]["first_week"] == "2020-09-28"
-    changed = train_version("lstm", changed_after(until, last_trained), tiny_lstm, MADE_UP)
-    for name, value in version.weights.items():
-        assert not np.array_equal(value, changed.arrays[name]), name
-    curves = [[losses["train"] for losses in each.metadata["training"]["curve"]] for each in (version, changed)]
-    assert curves[0] == curves[1]
-    assert version.metadata["scores"] != changed.metadata["scores"]
     # the training that is scored is that of a snapshot that ends there
     weeks = complete_weeks(until.sessions)
     held_out = weeks.select(split_weeks(weeks, LATER).validation)
     before = train_snapshot("lstm", panel, last_trained, tiny_lstm, MADE_UP)
+    for name, value in version.weights.items():
+        assert not np.array_equal(value, before.arrays[name]), name
     forecasts = before.forecast(until, held_out) / before.metadata["forecast_scale"]
     realized = (until.values[:, held_out.last, 3] / until.values[:, held_out.first, 0] - 1).T
     ranks = np.argsort(np.argsort(realized, axis=1), axis=1) - (len(until.symbols) - 1) / 2
