@@ -94,17 +94,17 @@ def fitted(panel: PricePanel) -> Stored:
 
 
 def test_it_stands_beside_the_forecasters_with_all_its_sources(panel: PricePanel, fitted: Stored) -> None:
-    newest = Stored(fitted.fetch_snapshot(OF_YEAR[2019]))
-    table = build_forecast_features(panel, [2019, 2020], {"ridge": fitted, "newest": newest, "lstm": Stored()})
-    assert families_in(table) == ["ridge", "newest", "lstm", "average"]
+    older = Stored(fitted.fetch_snapshot(OF_YEAR[2018]))
+    table = build_forecast_features(panel, [2019, 2020], {"ridge": fitted, "older": older, "lstm": Stored()})
+    assert families_in(table) == ["ridge", "older", "lstm", "average"]
     by_week = table.groupby("week_start")["average_source"].unique()
     assert {tuple(cell) for cell in by_week} == {
         ("momentum",),  # the week of 31 December 2018
-        ("ridge snapshot-2018-12-31",),
-        ("ridge snapshot-2019-12-31, newest snapshot-2019-12-31",),
+        ("ridge snapshot-2018-12-31, older snapshot-2018-12-31",),
+        ("ridge snapshot-2019-12-31, older snapshot-2018-12-31",),
     }
     last = table[table["week_start"] == table["week_start"].max()]
-    both = {name: forecasts(last[name].tolist()) for name in ("ridge", "newest")}
+    both = {name: forecasts(last[name].tolist()) for name in ("ridge", "older")}
     np.testing.assert_array_equal(last["average"], average_ranks(both).values[0])
     assert all(found.passed for found in forecast_verdicts(table).values())
     assert "average" in weekly_correlations(table)

@@ -17,7 +17,6 @@ from brain_assets.portfolio.arithmetic import (
     LOGIT_BOUND,
     PortfolioConstraints,
     all_cash,
-    project,
     target_weights,
     trade_toward,
 )
@@ -234,16 +233,6 @@ def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
     assert starts[:2] == starts[2:]
     assert starts[0] != starts[1]
     assert set(starts[0]) == set(range(9))  # 60 weeks have 9 starts of 52
-
-
-def test_weights_are_those_that_the_market_trades_to_to_the_bit() -> None:
-    random = np.random.default_rng(0)
-    weights, available = random.dirichlet(np.full(9, 0.4), size=50), random.random((50, 8)) > 0.2
-    found = arithmetic.differentiable_projection(
-        torch.from_numpy(weights), torch.from_numpy(available), CONSTRAINTS
-    ).numpy()
-    np.testing.assert_array_equal(found, project(weights, available, CONSTRAINTS))
-    assert {0.0, 0.2} <= set(found.ravel())
 
 
 def test_what_the_critics_of_sac_see_is_what_is_traded_with_its_derivative() -> None:
