@@ -202,8 +202,8 @@ def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> No
     short = PricePanel(panel.sessions, panel.symbols[:2], panel.values[:2], panel.signals[:2])
 
     def curve(**options: object) -> list[dict[str, float]]:
-        snapshot = train(short, family, datetime.date(2017, 12, 31), **options)
-        return snapshot.metadata["training"]["curve"]
+        past = Past.of(family, short, datetime.date(2017, 12, 31), TINY[family].replace(**options), split_weeks)
+        return validate(past)["curve"]
 
     reference = curve()
     for name in set(TINY[family].model_dump()) - {"dropout"}:

@@ -136,9 +136,9 @@ def announced(n_weeks: int) -> PolicyDataset:
 
 
 SHORT: dict[str, ModelConfig] = {
-    "ppo": PpoConfig(total_steps=20_000, n_envs=32, batch_size=208, trading_rate=1.0),
+    "ppo": PpoConfig(total_steps=14_000, n_envs=32, batch_size=208, hidden=16, learning_rate=6e-3, trading_rate=1.0),
     "sac": SacConfig(total_steps=10_000, n_envs=32, warmup_steps=2_500, learning_rate=5e-3, trading_rate=1.0),
-    "direct": DirectConfig(n_updates=60, n_blocks=16, block_weeks=13, learning_rate=0.15),
+    "direct": DirectConfig(n_updates=40, n_blocks=8, block_weeks=13, learning_rate=0.2),
 }
 
 
