@@ -309,7 +309,7 @@ def _prepare_seeds() -> dict[str, int]:
     """Write the policies of the year before again, under fingerprints of other seeds: it costs the same to run them."""
     from dataclasses import asdict, replace
 
-    from brain_assets.portfolio.constraints import with_seed
+    from brain_assets.portfolio.arithmetic import with_seed
     from brain_assets.store.fingerprint import Fingerprint, hash_json
     from brain_assets.store.names import cutoff_of_year
 

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from brain_assets.forecasting.yardsticks import YARDSTICKS
+from brain_assets.forecasting.walkforward import YARDSTICKS
 from brain_assets.report.metrics import wealth
 from brain_assets.report.report import Report
 

@@ -25,8 +25,7 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.signals import SIGNALS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
-from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, WEEKS_PER_YEAR
 from brain_assets.portfolio.dataset import PolicyDataset, fit_observation_scaler, forecast_matrix, market_weeks
 from brain_assets.portfolio.policies import training_weeks
 from brain_assets.portfolio.policy import PolicyRunner

@@ -25,7 +25,7 @@ from brain_assets.graph.workers import open_pool
 from brain_assets.market.base import MarketNote
 from brain_assets.paths import DataPath, as_place, list_names
 from brain_assets.plugins import require_extra, resolve
-from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.portfolio.strategy import CASH, weights_table
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot

@@ -9,7 +9,7 @@ import pytest
 
 from brain_assets.configuration import ModelConfig, build, require
 from brain_assets.errors import ConfigError
-from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options, read_policy_options
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, policy_options, read_policy_options
 from brain_assets.portfolio.ppo import PpoConfig
 
 

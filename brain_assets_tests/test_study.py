@@ -15,7 +15,7 @@ from upath import UPath
 import brain_assets as ba
 from brain_assets.errors import BrainAssetsError, RunError, TrainingError
 from brain_assets.graph.assets import forecasters
-from brain_assets.portfolio.weights_table import CASH
+from brain_assets.portfolio.strategy import CASH
 from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished
 from brain_assets_tests.conftest import SYMBOLS, TINY
 from brain_assets_tests.graph.worlds import HERE, NAMES

@@ -14,14 +14,13 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import AllocationError, SettingsError
-from brain_assets.forecasting.average import entries_in, families_in, newest_cutoff
-from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
-from brain_assets.forecasting.yardsticks import MOMENTUM
+from brain_assets.forecasting.average import averaged_in, families_in, newest_cutoff
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth
-from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.portfolio.strategy import CASH, weights_table
 from brain_assets.registry import AVERAGE
 from brain_assets.store.names import snapshot_name
 
@@ -128,8 +127,8 @@ def decide_week(
     `backtest`.
 
     `stored` are walk-forward forecasts of the years, or of years before. Rows after the week are not looked at; if it
-    has none itself, the forecasts are made, with an average of as many snapshots of the same families as in the last
-    row; if there are none at all, of all forecasters.
+    has none itself, the forecasts are made, with an average of the same families as in the last row; if there are none
+    at all, of all forecasters.
     """
     forecasters, policies = (
         {family: source for family, source in sources.items() if registry.get(family).role == role}
@@ -141,7 +140,7 @@ def decide_week(
     else:
         average = None
         if stored is not None:  # one without a model has no average
-            average = entries_in(stored[AVERAGE_SOURCE].iloc[-1]) if AVERAGE_SOURCE in stored else ()
+            average = averaged_in(stored[AVERAGE_SOURCE].iloc[-1]) if AVERAGE_SOURCE in stored else ()
         forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal, average)
     result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal, before=before)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")

@@ -26,10 +26,9 @@ from brain_assets.market.file_values import TwoWays, parse_numbers, text_at
 from brain_assets.market.sheets import open_sheet
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, PortfolioConstraints, trading_cost
 from brain_assets.portfolio.baselines import BUY_AND_HOLD
-from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.weights_table import CASH
+from brain_assets.portfolio.strategy import CASH
 from brain_assets.registry import AVERAGE, label
 from brain_assets.settings import read_settings
 from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config

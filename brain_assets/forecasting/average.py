@@ -1,12 +1,10 @@
 """The average of forecasts: the mean of the ranks that chosen forecasters give the symbols of a week.
 
 Ranks, since forecasters differ in how far they spread their forecasts, and an average of returns would follow the one
-that spreads them most. What chosen means is a list of entries: a family, whose newest snapshot before the week counts,
-or ``family:3``, the mean of the ranks by its three newest. Each entry counts the same.
+that spreads them most. Each forecaster counts the same.
 """
 
 import datetime
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,50 +18,36 @@ from brain_assets.store.names import parse_snapshot_name
 
 
 class SnapshotForecasts(NamedTuple):
-    """What the newest snapshot of a family before each week forecast, or the next older one, and so on."""
+    """What the newest snapshot of a family before each week forecast."""
 
     values: FloatArray
     """(n_weeks, n_assets); NaN where there is no snapshot, the symbol cannot be traded or has too little history."""
     source: np.ndarray  # name of each week's snapshot, (n_weeks,) of objects; empty where there is none
 
 
-def average_entries(chosen: Sequence[str] | None, families: Iterable[str]) -> dict[str, int]:
-    """Read entries as family -> how many of its newest snapshots count; None: all families, one each.
-
-    Raises `ConfigError` if one is none of `families`, comes twice, or asks for less than 1 or more than 9 snapshots.
-    """
+def averaged_families(chosen: Sequence[str] | None, families: Iterable[str]) -> list[str]:
+    """Give the families that an average is of; None: all. Raises `ConfigError`: one is none of them, or comes twice."""
     known = list(families)
-    if chosen is None:
-        return dict.fromkeys(known, 1)
-    entries: dict[str, int] = {}
-    for text in chosen:
-        match = re.fullmatch(r"(\w+)(?::([1-9]))?", text)
-        if match is None or match[1] not in known or match[1] in entries:
-            raise ConfigError(
-                f"average: expected forecasters among {', '.join(known) or 'none'}, each once, alone or with how many "
-                f"of its newest snapshots count, as in {known[0] if known else 'family'}:3, got {text!r}; correct it."
-            )
-        entries[match[1]] = int(match[2] or 1)
-    return entries
+    averaged = known if chosen is None else list(chosen)
+    for name in averaged:
+        if name not in known or averaged.count(name) > 1:
+            expected = f"forecasters among {', '.join(known) or 'none'}, each once"
+            raise ConfigError(f"average: expected {expected}, got {name!r}; correct it.")
+    return averaged
 
 
-def average_ranks(found: Mapping[str, Sequence[SnapshotForecasts]]) -> SnapshotForecasts:
-    """Average the weekly ranks of forecasts.
+def average_ranks(found: Mapping[str, SnapshotForecasts]) -> SnapshotForecasts:
+    """Average the weekly ranks of forecasts, by family.
 
-    `found` has for each entry (family) the forecasts by its newest snapshot before each week, and by older ones. Each
-    forecast's ranks over the symbols of a week are centred and divided by their standard deviation. Their mean is then
-    multiplied by the mean of the forecasts' own standard deviations that week. So the average is a return less the
+    Each forecast's ranks over the symbols of a week are centred and divided by their standard deviation. Their mean is
+    then multiplied by the mean of the forecasts' own standard deviations that week. So the average is a return less the
     week's mean, of the size of its forecasts where they agree and smaller where they do not. A symbol that some do not
     know has the mean over the others. The source names every snapshot that counted, see `snapshots_in`.
     """
-    entries = [_mean_known([_scores(each.values) for each in snapshots]) for snapshots in found.values()]
-    spreads = [_mean_known([_spread(each.values) for each in snapshots]) for snapshots in found.values()]
-    sources = [(family, each.source) for family, snapshots in found.items() for each in snapshots]
-    weeks = [
-        ", ".join(f"{family} {source[week]}" for family, source in sources if source[week])
-        for week in range(len(spreads[0]))
-    ]
-    return SnapshotForecasts(_mean_known(entries) * _mean_known(spreads)[:, None], np.array(weeks, dtype=object))
+    scores, spreads = (_mean_known([of(each.values) for each in found.values()]) for of in (_scores, _spread))
+    sources = [np.where(each.source == "", "", f"{family} " + each.source) for family, each in found.items()]
+    weeks = [", ".join(filter(None, names)) for names in zip(*sources, strict=True)]
+    return SnapshotForecasts(scores * spreads[:, None], np.array(weeks, dtype=object))
 
 
 def snapshots_in(source: str, column: str) -> list[tuple[str, datetime.date]]:
@@ -83,10 +67,9 @@ def newest_cutoff(source: str) -> datetime.date | None:
     return max((cutoff_date for _, cutoff_date in snapshots_in(source, "")), default=None)
 
 
-def entries_in(source: str) -> list[str] | None:
-    """Give the entries that make such an average again; None: it names no snapshot."""
-    families = [family for family, _ in snapshots_in(source, "")]
-    return [f"{family}:{families.count(family)}" for family in dict.fromkeys(families)] or None
+def averaged_in(source: str) -> list[str] | None:
+    """Give the families of such an average, to make it again; None: it names no snapshot."""
+    return [family for family, _ in snapshots_in(source, "")] or None
 
 
 def _scores(forecast: FloatArray) -> FloatArray:

@@ -26,12 +26,12 @@ from brain_assets.forecasting.features import (
 )
 from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.metrics import mean_rank_correlation
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.store.card import CardText, Figure, write_card
+from brain_assets.store.card import Figure, write_card
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.scaler import Scaler
 from brain_assets.store.snapshot import ModelSnapshot
@@ -57,7 +57,7 @@ def train_snapshot(
     cutoff_date: datetime.date,
     config: ForecasterConfig,
     market: MarketNote,
-    on_epoch: Progress | None = None,
+    on_epoch: Progress = lambda _: None,
     split_by: SplitWeeks = split_weeks,
     device: str = CPU,
 ) -> ModelSnapshot:
@@ -68,10 +68,10 @@ def train_snapshot(
     fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
     other arrays than the family says; `PluginError` if the family does not predict a finite number a window.
     """
-    past = _Past.of(family, panel, cutoff_date, config, split_by)
-    figures = _validate(past, on_epoch, device)
+    past = Past.of(family, panel, cutoff_date, config, split_by)
+    figures = validate(past, on_epoch, device)
     every, validation = np.concatenate(past.split), past.split.validation
-    model = past.train(TrainingSplit(every, every[:0]), on_epoch or (lambda _: None), device)
+    model = past.train(TrainingSplit(every, every[:0]), on_epoch, device)
     weeks, n_rows = past.bars.weeks, past.n_rows(model.train.index)
     metadata = {
         "fingerprint": forecaster_fingerprint(family, past.panel, config, device).metadata,
@@ -98,21 +98,6 @@ def train_snapshot(
     return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, arrays, card)
 
 
-def validate(
-    family: str,
-    panel: PricePanel,
-    cutoff_date: datetime.date,
-    config: ForecasterConfig,
-    split_by: SplitWeeks = split_weeks,
-    device: str = CPU,
-) -> dict[str, Any]:
-    """Train without the validation weeks, and give the figures that a snapshot has as ``training``.
-
-    Nothing of those weeks reaches that training: scaler and unit of the targets are of the others too.
-    """
-    return _validate(_Past.of(family, panel, cutoff_date, config, split_by), None, device)
-
-
 class _Trained(NamedTuple):
     """What one training gave, and what it was given."""
 
@@ -124,7 +109,7 @@ class _Trained(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Past:
+class Past:
     """What there is to learn from up to a cut-off."""
 
     family: Forecaster
@@ -139,7 +124,8 @@ class _Past:
     @classmethod
     def of(
         cls, family: str, panel: PricePanel, cutoff_date: datetime.date, config: ForecasterConfig, split_by: SplitWeeks
-    ) -> "_Past":
+    ) -> "Past":
+        """Take what a family is to learn from; what is later than the cut-off is cut off."""
         model: Forecaster = registry.get(family)
         panel = panel.until(cutoff_date)
         bars = WeeklyPanel.from_panel(panel)
@@ -170,8 +156,12 @@ class _Past:
         return _Trained(weights, scaler, target_scale, train, validation)
 
 
-def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, Any]:
-    """Train on the training weeks, and measure losses beside those of predicting zero, on them and on the others."""
+def validate(past: Past, on_epoch: Progress = lambda _: None, device: str = CPU) -> dict[str, Any]:
+    """Train without the validation weeks, and give the figures that a snapshot has as ``training``.
+
+    Losses stand beside those of predicting zero. Nothing of those weeks reaches that training: scaler and unit of the
+    targets are of the others too.
+    """
     n_windows = [len(past.windows_of(rows)) for rows in past.split]
     if not all(n_windows):
         raise TrainingError(
@@ -182,8 +172,7 @@ def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, 
 
     def note(losses: EpochLosses) -> None:
         curve.append(losses)
-        if on_epoch is not None:
-            on_epoch(losses)
+        on_epoch(losses)
 
     def loss_of(windows: Windows, predicted: np.ndarray | float) -> float:
         return float(np.mean((predicted - windows.target) ** 2))
@@ -226,38 +215,21 @@ def forecaster_card(
     family: Forecaster, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> str:
     """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
-    data, told = metadata["data"], metadata["training"]
+    told = metadata["training"]
     validation = "validation weeks" if "version" in metadata else f"validation year {cutoff_date.year}"
-    neutral = ", ".join(metadata["uninformative_features"])
-    panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
     ranks = told["validation_rank_correlation"], told["validation_momentum_rank_correlation"]
-    words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
-    seen = " and ".join((", ".join(words[:-1]), words[-1]) if words[1:] else words)
-    decided = f"It was {metadata['scores']['verdict']}.\n\n" if "scores" in metadata else ""  # of a main version
-    text = CardText(
-        kind="forecaster",
-        task="time-series-forecasting",
-        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from the {seen} "
-        f"{'of its last {window} sessions'.format(**config) if 'window' in config else 'before the week'}.",
-        data=[
-            f"bars from {data['first_session']} to {data['last_session']}",
-            f"trained on {data['n_training_windows']} windows with targets up to {data['last_training_target']}",
-            f"figures from a training that never saw the {data['n_validation_windows']} windows of "
-            f"{data['first_validation_week']} to {data['last_validation_target']}",
-            f"target: {config['target']} weekly return",
-            f"channels without any information in the training data: {neutral or 'none'}",
-        ],
-        figures=[
-            Figure("mean weekly rank correlation", "spearmanr", validation, *ranks, YARDSTICKS[MOMENTUM].label, "yes"),
-            Figure(
-                "loss", "mse", validation, told["validation_loss"], told["zero_validation_loss"], "predicting 0", "yes"
-            ),
-            Figure("loss", "mse", "training weeks", told["train_loss"], told["zero_train_loss"], "predicting 0"),
-        ],
-        figures_note=f"{decided}Losses are mean squared errors in units of the training targets' "
-        f"variance. The model was trained twice with the same settings: without the {validation}, which gave these "
-        "figures, and on all weeks up to the cut-off, which gave the weights.",
-        limits=["Weekly returns are mostly noise: a good forecast of them has a rank correlation of a few hundredths."],
-        use=f"forecasts = snapshot.forecast({panel}, weeks)",
+    losses, learned = (
+        (told[f"{part}_loss"], told[f"zero_{part}_loss"], "predicting 0") for part in ("validation", "train")
     )
-    return write_card(family.name, cutoff_date, config, metadata, text)
+    figures = [
+        Figure("mean weekly rank correlation", "spearmanr", validation, *ranks, YARDSTICKS[MOMENTUM].label, "yes"),
+        Figure("loss", "mse", validation, *losses, "yes"),
+        Figure("loss", "mse", "training weeks", *learned),
+    ]
+    words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
+    said = {
+        "seen": " and ".join((", ".join(words[:-1]), words[-1]) if words[1:] else words),
+        "sees_signals": sees_signals(family.channels),
+        "validation": validation,
+    }
+    return write_card(family, cutoff_date, config, metadata, figures, **said)

@@ -10,7 +10,7 @@ from dagster._config.errors import PostProcessingError
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.errors import ConfigError, PluginError
-from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
+from brain_assets.forecasting.walkforward import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.registry import Family
 
@@ -63,8 +63,8 @@ class ForecastsConfig(ModelConfig, dg.Config):
     )
     average: list[str] | None = pydantic.Field(
         None,
-        description="Forecasters whose weekly ranks are averaged into the column average, each alone, or with how many "
-        "of its newest snapshots count, as in lstm:3; default: all, one snapshot each; empty: no such column.",
+        description="Forecasters whose weekly ranks are averaged into the column average; default: all; empty: no such "
+        "column.",
     )
 
 

@@ -30,7 +30,7 @@ from brain_assets.errors import DamagedSnapshotError, DamagedTableError, TableEr
 from brain_assets.graph.checks import findings_of, warnings_in
 from brain_assets.market.base import Market, ObservableMarket, Observation
 from brain_assets.market.schema import RAW
-from brain_assets.portfolio.constraints import policy_options, stands_beside
+from brain_assets.portfolio.arithmetic import policy_options, stands_beside
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json, other_libraries
 from brain_assets.store.names import cutoff_of_year

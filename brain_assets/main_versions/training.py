@@ -16,7 +16,7 @@ from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.forecaster import ForecasterConfig, Progress
-from brain_assets.forecasting.training import forecaster_card, train_snapshot, validate
+from brain_assets.forecasting.training import Past, forecaster_card, train_snapshot, validate
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks, complete_weeks
 from brain_assets.market.prices import PricePanel
@@ -62,7 +62,7 @@ def train_version(
     config: ForecasterConfig,
     market: MarketNote,
     previous: ModelSnapshot | None = None,
-    on_epoch: Progress | None = None,
+    on_epoch: Progress = lambda _: None,
     device: str = CPU,
 ) -> ModelSnapshot:
     """Train a main version on a panel that ends with the last finished session, and score its configuration.
@@ -82,7 +82,7 @@ def train_version(
         other = training
         if previous.config != snapshot.config:
             other_config = build(registry.get(family).Config, previous.config)
-            other = validate(family, panel, cutoff_date, other_config, split_weeks, device)
+            other = validate(Past.of(family, panel, cutoff_date, other_config, split_weeks), device=device)
         # equal targets: times 1, to the last bit; 0: of a market that did not move
         name, previous_loss = previous.name, other["validation_loss"] * (zero / (other["zero_validation_loss"] or 1.0))
     promoted, verdict = _judge(loss, zero, name, previous_loss)

@@ -9,8 +9,7 @@ from pydantic import Field
 from brain_assets import registry
 from brain_assets.arrays import Float32Array
 from brain_assets.configuration import ModelConfig
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
-from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset
 from brain_assets.portfolio.policy import Act, ForecasterName, OnProgress, Policy, SignalScale, TradingRate
 from brain_assets.store.scaler import Scaler

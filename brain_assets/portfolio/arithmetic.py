@@ -1,4 +1,4 @@
-"""The one market arithmetic: from logits to weights, and from one week's close to the next.
+"""The one market arithmetic: trading rules, from logits to weights, and from one week's close to the next.
 
 Layout: every array is batch-first, ``(..., n_assets)`` or ``(..., n_assets + 1)``; in the latter **cash is the last
 column**. Weights are shares of the portfolio's value and sum to 1. One portfolio and a thousand go through the same
@@ -6,18 +6,22 @@ lines, and a row's result does not depend on what else is in the batch.
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from brain_assets.arrays import BoolArray, FloatArray
-from brain_assets.configuration import ModelConfig
+from brain_assets.configuration import ModelConfig, build, require
 from brain_assets.errors import BrainAssetsError
+from brain_assets.store.fingerprint import hash_json
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Config = TypeVar("Config", bound=ModelConfig)
 
 BASIS_POINT = 1e-4
 WEEKS_PER_YEAR = 52
@@ -45,6 +49,38 @@ class PortfolioConstraints(ModelConfig):
     )
 
 
+CONSTRAINTS = PortfolioConstraints()
+"""The trading rules of every strategy in this package."""
+
+
+def policy_options(config: ModelConfig) -> dict[str, Any]:
+    """Give what a policy's configuration file holds: how it was trained, and the rules it trades by."""
+    return {"training": config.model_dump(), "rules": CONSTRAINTS.model_dump()}
+
+
+def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) -> tuple[Config, PortfolioConstraints]:
+    """Undo `policy_options`, believing nothing; raises `ConfigError`."""
+    require(set(options) == {"training", "rules"}, "keys", "training and rules", sorted(map(str, options)))
+    for name, part in options.items():
+        require(isinstance(part, Mapping), name, "an object", part)
+    config = build(config_class, options["training"], complete=True)
+    return config, build(PortfolioConstraints, options["rules"], complete=True)
+
+
+def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Give what `policy_options` gives for a policy's other training of a number, whose seed is larger by so much."""
+    training = options["training"]
+    return {**options, "training": {**training, "seed": training["seed"] + number}}
+
+
+def stands_beside(
+    policy: Mapping[str, Any], options: Mapping[str, Any], number: int, fingerprint: Mapping[str, Any]
+) -> bool:
+    """Tell whether a fingerprint is that of a policy with the seed of a number, from its own and `policy_options`."""
+    expected = {**policy, "config": hash_json(with_seed(options, number))}
+    return all(fingerprint[part] == expected[part] for part in ("code", "config", "data"))
+
+
 class StepResult(NamedTuple):
     """One step of a portfolio, known in full at the week's last close."""
 
@@ -52,7 +88,6 @@ class StepResult(NamedTuple):
     """Shape (...). Return from the last close before the week to the week's last close, after costs."""
     held_after: FloatArray  # (..., n_assets + 1): weights at the week's last close
     turnover: FloatArray  # (...), in [0, 2]: dollars bought and sold over the value at the week's first open
-    cost: FloatArray  # (...): share of the value at the first open that the trade cost
 
 
 def project(weights: FloatArray, available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
@@ -171,14 +206,13 @@ def step(
     target_assets = target[..., :-1]
     at_open, growth_to_open = drift(held[..., :-1], pre_open_return)
     turnover = np.abs(target_assets - at_open).sum(axis=-1)
-    cost = trading_cost(turnover, rules)
     earned = target_assets * weekly_return
     growth_of_week = 1.0 + earned.sum(axis=-1)
     held_after = target.copy()
     held_after[..., :-1] += earned
     held_after /= growth_of_week[..., None]
-    net_return = growth_to_open * (1.0 - cost) * growth_of_week - 1.0
-    return StepResult(net_return, held_after, turnover, cost)
+    net_return = growth_to_open * (1.0 - trading_cost(turnover, rules)) * growth_of_week - 1.0
+    return StepResult(net_return, held_after, turnover)
 
 
 def differentiable_weights(logits: "Tensor", available: "Tensor", rules: PortfolioConstraints) -> "Tensor":

@@ -19,13 +19,20 @@ from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio import baselines
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, PortfolioConstraints, stands_beside
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.constraints import CONSTRAINTS, stands_beside
 from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import followed_by, run_policies
-from brain_assets.portfolio.strategy import StrategyRun, break_even_cost, gross_return, run_strategy, sharpe_ratio
-from brain_assets.portfolio.weights_table import CASH, weights_table, write_weights
+from brain_assets.portfolio.strategy import (
+    CASH,
+    StrategyRun,
+    break_even_cost,
+    gross_return,
+    run_strategy,
+    sharpe_ratio,
+    weights_table,
+    write_weights,
+)
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:
@@ -103,7 +110,7 @@ def backtest(
     available = np.logical_and.reduce([each.available for each in by_forecaster.values()])
     by_forecaster = {family: replace(each, available=available) for family, each in by_forecaster.items()}
     past_returns = past_weekly_returns(panel, bars.weeks)
-    policies = _with_seeds(traders, other_seeds or {})
+    policies = {**traders, **_other_seeds(traders, other_seeds or {})}
     many = available[0].sum() >= baselines.ENOUGH_FOR_TENTHS  # of the first week: no later one decides what trades then
     rules = {
         name: baseline
@@ -143,18 +150,16 @@ def backtest(
     return BacktestResult(table, {family: used.get(family, ()) for family in sources}, latest)
 
 
-def _with_seeds(
+def _other_seeds(
     traders: Mapping[str, _Traders], other_seeds: Mapping[str, Mapping[int, SnapshotSource]]
 ) -> dict[str, _Traders]:
-    """Give the strategies that policies trade: one for each family, and one for each other seed that can."""
-    policies = {}
-    for family, each in traders.items():
-        policies[family] = each
-        for number, source in other_seeds.get(family, {}).items():
-            others = _seed_snapshots(each, source, number)
-            if others:
-                policies[baselines.seed_strategy(family, number)] = each._replace(snapshots=others)
-    return policies
+    """Give a strategy for each other seed of a family that can trade."""
+    return {
+        baselines.seed_strategy(family, number): each._replace(snapshots=snapshots)
+        for family, each in traders.items()
+        for number, source in other_seeds.get(family, {}).items()
+        if (snapshots := _seed_snapshots(each, source, number))
+    }
 
 
 def _seed_snapshots(main: _Traders, source: SnapshotSource, number: int) -> list[ModelSnapshot] | None:

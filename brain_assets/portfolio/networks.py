@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from brain_assets.arrays import Float32Array
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, min_cash_odds
-from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, LOGIT_BOUND, min_cash_odds
 from brain_assets.portfolio.dataset import AVAILABLE, N_FEATURES
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig

@@ -14,18 +14,23 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.forecasting.metrics import mean_rank_correlation
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.market.base import MarketNote
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio import dataset
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight, target_weights
-from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options
+from brain_assets.portfolio.arithmetic import (
+    CONSTRAINTS,
+    PortfolioConstraints,
+    equal_weight,
+    policy_options,
+    target_weights,
+)
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
 from brain_assets.progress import report
-from brain_assets.store.card import CardText, Figure, write_card
+from brain_assets.store.card import Figure, write_card
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.snapshot import ModelSnapshot
 
@@ -216,29 +221,12 @@ def policy_card(
     family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], forecaster: str
 ) -> str:
     """Write a policy's card; see `brain_assets.store.card.write_card`. `forecaster`: whose forecasts it follows."""
-    data, training, rules = metadata["data"], metadata["training"], config["rules"]
-    neutral = metadata["uninformative_features"]
+    training, weeks = metadata["training"], "training weeks"
     told = f"mean weekly rank correlation of the forecasts that it follows, of {forecaster}"
     ranks = training["forecast_rank_correlation"], training["momentum_rank_correlation"]
     grown = training["cagr"], training["cagr_equal_weight"]
-    text = CardText(
-        kind="policy",
-        task="reinforcement-learning",
-        summary="Chooses weekly portfolio weights from forecasts, momentum, volatility, news, filings and holdings.",
-        data=[
-            f"{data['n_weeks']} weeks, the first beginning on {data['first_week']}, the last on {data['last_week']}",
-            f"rules: long only, cash at least {rules['min_cash']:.0%}, each symbol at most {rules['max_weight']:.0%}, "
-            f"{rules['cost_bps']:g} bps of every dollar traded",
-            *([f"signals without any information in the training data: {', '.join(neutral)}"] if neutral else []),
-        ],
-        figures=[
-            Figure(told, "spearmanr", "training weeks", *ranks, YARDSTICKS[MOMENTUM].label, "yes, walk-forward"),
-            Figure("growth a year, after costs", "growth", "training weeks", *grown, "equal weight"),
-        ],
-        figures_note="The forecasts are walk-forward: each was made by a snapshot that was finished before its week, "
-        "or is momentum itself in weeks before the first snapshot. The growth is not out of sample: it is on the weeks "
-        "that the policy learned from, and no result.",
-        limits=["Costs are a flat rate: no taxes, no market impact, and every trade is filled at the week's open."],
-        use="weights = snapshot.decide(WeeklyPanel.from_panel(add_signals(panel, news, fundamentals)), forecasts)",
-    )
-    return write_card(family, cutoff_date, config, metadata, text)
+    figures = [
+        Figure(told, "spearmanr", weeks, *ranks, YARDSTICKS[MOMENTUM].label, "yes, walk-forward"),
+        Figure("growth a year, after costs", "growth", weeks, *grown, "equal weight"),
+    ]
+    return write_card(registry.get(family), cutoff_date, config, metadata, figures)

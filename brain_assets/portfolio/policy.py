@@ -20,8 +20,13 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights, trade_toward
-from brain_assets.portfolio.constraints import CONSTRAINTS, read_policy_options
+from brain_assets.portfolio.arithmetic import (
+    CONSTRAINTS,
+    PortfolioConstraints,
+    read_policy_options,
+    target_weights,
+    trade_toward,
+)
 from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset, market_weeks
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.store import checks

@@ -26,7 +26,6 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel, Base
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -149,21 +148,15 @@ class VectorizedPortfolioEnv(VecEnv):
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
 
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: object = None) -> list[Any]:  # noqa: ARG002
         """Give an attribute of this object for each environment."""
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+        return [getattr(self, attr_name)] * self.num_envs
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refuse: the environments are rows of arrays, not objects with attributes."""
+    def set_attr(self, *_: Any, **__: Any) -> Any:
+        """Refuse: the environments are rows of arrays, not objects with attributes and methods."""
         raise NotImplementedError
 
-    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Refuse, as `set_attr`."""
-        raise NotImplementedError
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:  # noqa: ARG002
-        """Say that none is wrapped."""
-        return [False] * len(list(self._get_indices(indices)))
+    env_method = env_is_wrapped = set_attr
 
 
 def learn(

@@ -30,7 +30,7 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.plugins import resolve
-from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot
 from brain_assets.portfolio.policy import run_policies

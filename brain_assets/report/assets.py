@@ -23,10 +23,9 @@ from brain_assets.market.prices import describe_members
 from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.plugins import require_extra
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.trials import read_trials
-from brain_assets.portfolio.weights_table import CASH
+from brain_assets.portfolio.strategy import CASH, read_trials
 from brain_assets.registry import label
 from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page

@@ -4,7 +4,7 @@ import colorsys
 import zlib
 from collections.abc import Collection, Mapping
 
-from brain_assets.forecasting.yardsticks import MOMENTUM
+from brain_assets.forecasting.walkforward import MOMENTUM
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.registry import AVERAGE
 

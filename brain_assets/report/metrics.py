@@ -14,8 +14,7 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, PortfolioConstraints
-from brain_assets.portfolio.strategy import annual_return, break_even_cost, gross_return, sharpe_ratio
-from brain_assets.portfolio.trials import deflated_sharpe
+from brain_assets.portfolio.strategy import annual_return, break_even_cost, deflated_sharpe, gross_return, sharpe_ratio
 
 N_RESAMPLES, SEED = 2000, 20190101
 """Draws behind an interval, whose ends move by a few hundredths of its width from seed to seed."""

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.forecasting.metrics import DETECTABLE, N_LAGS
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.report import colors, metrics, tables
 from brain_assets.report.metrics import drawdowns, rolling, wealth
 from brain_assets.report.report import MAX_LINES, Report

@@ -18,14 +18,12 @@ from brain_assets import registry
 from brain_assets.errors import TableError
 from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, mean_skill
-from brain_assets.forecasting.walkforward import forecast_weeks, weekly_correlations
-from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import YARDSTICKS, column_label, forecast_weeks, weekly_correlations
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import week_times, years_of_weeks
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, family_of_seed, is_tenth
-from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, weekly_sharpe_ratios
-from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.portfolio.strategy import CASH, TUNING_TRIALS, Trial, weekly_sharpe_ratios, weights_table
 from brain_assets.report import metrics
 from brain_assets.report.colors import FORECASTERS, STRATEGIES, colors_of
 

@@ -13,11 +13,10 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.check_result import NO_BREAK, format_figure
-from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import YARDSTICKS, column_label
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
-from brain_assets.portfolio.weights_table import CASH
+from brain_assets.portfolio.strategy import CASH, annual_return, sharpe_ratio
 from brain_assets.registry import AVERAGE
 from brain_assets.report.metrics import Estimate, worst_drawdowns
 from brain_assets.report.report import Report

@@ -11,10 +11,14 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.escaping import in_markdown
+from brain_assets.registry import Family
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
+
+TASKS = {"forecaster": "time-series-forecasting", "policy": "reinforcement-learning"}
+"""The Hub's words for what models do, by their role."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,17 @@ class Figure:
     held_out: str = ""
 
 
-@dataclass(frozen=True)
-class CardText:
-    """What a family says of a model of its own."""
-
-    kind: str  # forecaster or policy
-    task: str  # the Hub's word for it
-    summary: str
-    data: Sequence[str]
-    figures: Sequence[Figure]
-    figures_note: str  # how far to trust them
-    limits: Sequence[str]  # besides the market's and survivorship
-    use: str  # a line of Python
-
-
 def write_card(
-    family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], text: CardText
+    family: Family,
+    cutoff_date: datetime.date,
+    config: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    figures: Sequence[Figure],
+    **said: object,
 ) -> str:
-    """Write what a stranger needs to know to use or to distrust a model, Markdown.
+    """Write what a stranger needs to know to use or to distrust a model, Markdown; `said`: what its template asks for.
 
-    Of the metadata, ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told.
+    Of the metadata, ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told of all.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
@@ -61,27 +56,27 @@ def write_card(
     data = ModelCardData(
         license="mit",
         library_name="brain_assets",
-        pipeline_tag=text.task,
-        tags=["brain-assets", "finance", "walk-forward", text.kind, family],
-        model_name=f"{family}-{name}",
-        eval_results=_eval_results(text, metadata["market"]) or None,
+        pipeline_tag=TASKS[family.role],
+        tags=["brain-assets", "finance", "walk-forward", family.role, family.name],
+        model_name=f"{family.name}-{name}",
+        eval_results=_eval_results(TASKS[family.role], figures, metadata["market"]) or None,
     )
-    values: Any = {"family": family, "name": name, "cutoff_date": cutoff_date, "metadata": metadata, "text": text}
-    values["config"] = json.dumps(dict(config), indent=2, sort_keys=True)
+    values: Any = {**said, "family": family, "name": name, "cutoff_date": cutoff_date, "figures": figures}
+    values |= {"metadata": metadata, "options": config, "config": json.dumps(dict(config), indent=2, sort_keys=True)}
     values["symbols"] = [in_markdown(symbol) for symbol in metadata["data"]["symbols"]]
     template = (resources.files("brain_assets.store") / "card.md.jinja").read_text(encoding="utf-8")
     return str(ModelCard.from_template(data, template_str=template, **values))
 
 
-def _eval_results(text: CardText, market: str) -> "list[EvalResult]":
+def _eval_results(task: str, figures: Sequence[Figure], market: str) -> "list[EvalResult]":
     from huggingface_hub import EvalResult
 
     results = []
-    for figure in text.figures:
+    for figure in figures:
         values = {figure.name: figure.value, f"{figure.name} (baseline: {figure.baseline_name})": figure.baseline}
         results += [
             EvalResult(
-                task_type=text.task,
+                task_type=task,
                 dataset_type=market,
                 dataset_name=f"market {market}, {figure.split}",
                 dataset_split=figure.split,

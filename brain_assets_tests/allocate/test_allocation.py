@@ -143,7 +143,7 @@ def test_forecasts_that_are_not_stored_are_made_and_say_the_same_but_for_the_las
 def test_a_week_to_come_is_averaged_as_those_before_it(history: PricePanel, sources: Sources) -> None:
     forecasters, week = {family: sources[family] for family in FORECASTERS}, week_of("2020-06-10")
     for average, cell in (
-        (["patchtst:2"], "patchtst snapshot-2019-12-31, patchtst snapshot-2018-12-31"),
+        (["patchtst"], "patchtst snapshot-2019-12-31"),
         ([], None),
         (None, "lstm snapshot-2019-12-31, patchtst snapshot-2019-12-31"),
     ):

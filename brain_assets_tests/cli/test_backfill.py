@@ -98,7 +98,7 @@ def test_another_configuration_average_or_device_makes_it_stale_and_any_device_d
     here, other = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu", "cuda")
     given = {"lstm_snapshot": {"seed": 1}, "ridge_snapshot": {"alpha": 10.0}, "sac_policy": {"device": other}}
     given |= {"patchtst_snapshot": {"device": here}, "ppo_policy": {"device": "auto", "n_seeds": 2}}
-    given["walkforward_forecasts"] = {"average": ["lstm:3", "ridge"]}
+    given["walkforward_forecasts"] = {"average": ["lstm", "ridge"]}
     known = {name: each["config"] for name, each in TINY["ops"].items()}
     options = {name: {"config": {**known.get(name, {}), **each}} for name, each in given.items()}
     config = write_config(tmp_path / "other.yaml", {"ops": {**TINY["ops"], **options}})

@@ -9,7 +9,7 @@ import pytest
 
 from brain_assets.cli_results import print_results
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
-from brain_assets.forecasting.yardsticks import YARDSTICKS
+from brain_assets.forecasting.walkforward import YARDSTICKS
 from brain_assets.parquet import encode_table
 from brain_assets.registry import families_of
 from brain_assets.terminal import console

@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.features import WindowIndex, Windows
 from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.walkforward import snapshot_verdicts
 from brain_assets.forecasting.weekly_features import FEATURES, uniform_ranks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel

@@ -8,9 +8,8 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import BrainAssetsError
-from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.forecasting.walkforward import build_forecast_features, forecast_verdicts
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.snapshot import ModelSnapshot

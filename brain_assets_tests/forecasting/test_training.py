@@ -1,5 +1,4 @@
 import datetime
-import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,12 +10,12 @@ import pytest
 
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
-from brain_assets.forecasting.features import Windows
+from brain_assets.forecasting.features import Windows, split_weeks
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot, validate
+from brain_assets.forecasting.training import Past, forecaster_fingerprint, train_snapshot, validate
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.signals import NEWS
 from brain_assets.market.weekly import WeeklyPanel
@@ -60,11 +59,14 @@ def changed_after(panel: PricePanel, date: datetime.date, seed: int = 0) -> Pric
 def test_everything_after_the_cutoff_may_change_and_the_snapshot_stays_bit_identical(
     panel: PricePanel, family: str
 ) -> None:
+    """Even who is listed then: one symbol no more, another one anew."""
     snapshot, changed = train(panel, family), changed_after(panel, CUTOFF)
-    changed.values[0, panel.sessions > np.datetime64(CUTOFF)] = np.nan
-    assert same_bytes(snapshot, train(changed, family))
-    last = np.flatnonzero(panel.sessions <= np.datetime64(CUTOFF))[-1]  # up to there it matters
-    assert changed.signals is not None
+    known = panel.sessions <= np.datetime64(CUTOFF)
+    changed.values[0, ~known] = np.nan
+    values, signals = (np.concatenate([each, each[1:2]]) for each in (changed.values, changed.signals))
+    values[-1, known] = np.nan
+    assert same_bytes(snapshot, train(PricePanel(panel.sessions, (*panel.symbols, "NEW"), values, signals), family))
+    last = np.flatnonzero(known)[-1]  # up to there it matters
     if family == "lstm":
         changed.values[1, last, CLOSE] *= 1.01
     else:
@@ -95,19 +97,13 @@ for family, config in configs.items():
 
 @pytest.mark.slow
 def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
-    hashes = []
+    found = []
     for name in ("one", "two"):
         subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(tmp_path / name)], check=True)
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
-        hashes.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
-    assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 4 * len(FILES)
-
-
-def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, lstm: ModelSnapshot) -> None:
-    values = np.concatenate([panel.values, panel.values[:1]])
-    values[-1, panel.sessions <= np.datetime64(CUTOFF)] = np.nan
-    assert same_bytes(lstm, train(PricePanel(panel.sessions, (*panel.symbols, "NEW"), values)))
+        files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
+        found.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
+    assert found[0] == found[1]
+    assert len(found[0]) == 4 * len(FILES)
 
 
 def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figures_are_of(
@@ -121,25 +117,18 @@ def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figu
         return arrays
 
     monkeypatch.setattr(forecaster, "fit", noted)
-    first, second = train(panel), train(changed_after(panel, datetime.date(2018, 12, 28)))
-    fewer = train(panel, date=datetime.date(2018, 12, 31))
-    (learned, held, _), (every, none, _) = calls[:2]
+    snapshot, fewer = train(panel), train(panel, date=datetime.date(2018, 12, 31))
+    (learned, held, validated), (every, none, _) = calls[:2]
     assert (held, none) == (52 * len(panel.symbols), 0)
-    assert every == learned + held == first.metadata["data"]["n_training_windows"]
-    for name in first.weights:
-        np.testing.assert_array_equal(calls[0][2][name], calls[2][2][name], name)  # it never saw the last year
-        np.testing.assert_array_equal(calls[0][2][name], fewer.arrays[name], name)  # as one that had none
-        assert not np.array_equal(first.arrays[name], second.arrays[name]), name
-    assert not np.array_equal(first.arrays["scaler.mean"], second.arrays["scaler.mean"])
-    assert first.metadata["forecast_scale"] != second.metadata["forecast_scale"]
-    figures = [snapshot.metadata["training"] for snapshot in (first, second)]
-    for name in ("train_loss", "zero_train_loss"):
-        assert figures[0][name] == figures[1][name]
-    assert figures[0]["zero_validation_loss"] == pytest.approx(1)  # ranks of a week have the same spread in any year
-    assert figures[0]["validation_loss"] != figures[1]["validation_loss"]
-    epochs = [[{**losses, "validation": 0} for losses in each["curve"]] for each in figures]
-    assert epochs[0] == epochs[1]
-    assert validate("lstm", panel, CUTOFF, TINY["lstm"]) == figures[0]
+    assert every == learned + held == snapshot.metadata["data"]["n_training_windows"]
+    for name in snapshot.weights:
+        np.testing.assert_array_equal(validated[name], fewer.arrays[name], name)  # as if the last year had not been
+    for name in (*snapshot.weights, "scaler.mean"):
+        assert not np.array_equal(snapshot.arrays[name], fewer.arrays[name]), name
+    assert snapshot.metadata["forecast_scale"] != fewer.metadata["forecast_scale"]
+    figures = snapshot.metadata["training"]
+    assert figures["zero_validation_loss"] == pytest.approx(1)  # ranks of a week have the same spread in any year
+    assert validate(Past.of("lstm", panel, CUTOFF, TINY["lstm"], split_weeks)) == figures
 
 
 @pytest.mark.parametrize("target", ["raw", "ranked"])
@@ -151,6 +140,8 @@ def test_losses_are_in_units_of_the_training_targets_and_forecasts_are_weekly_re
     forecasts = snapshot.forecast(panel, bars.weeks.select(bars.weeks.year == 2021))
     assert np.isfinite(forecasts).all()
     assert 0 < forecasts.std() < np.nanstd(bars.realized)  # what explains little is smaller than what it forecasts
+    clipped = replace(snapshot, config={**snapshot.config, "clip": 0.5})
+    assert not np.allclose(forecasts, clipped.forecast(panel, bars.weeks.select(bars.weeks.year == 2021)))
     bars = WeeklyPanel.from_panel(panel.until(CUTOFF))
     last = bars.weeks.year == CUTOFF.year
     learned = (bars.weeks.start >= np.datetime64("2016-02-08")) & ~last  # 20 daily returns are known by then
@@ -211,20 +202,13 @@ def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> No
     short = PricePanel(panel.sessions, panel.symbols[:2], panel.values[:2], panel.signals[:2])
 
     def curve(**options: object) -> list[dict[str, float]]:
-        snapshot = train(short, family, datetime.date(2017, 12, 31), **options)
-        return snapshot.metadata["training"]["curve"]
+        past = Past.of(family, short, datetime.date(2017, 12, 31), TINY[family].replace(**options), split_weeks)
+        return validate(past)["curve"]
 
     reference = curve()
     for name in set(TINY[family].model_dump()) - {"dropout"}:
         assert curve(**{name: OTHER[name]}) != reference, name
     assert curve(n_layers=2, dropout=0.3) != curve(n_layers=2)  # the LSTM's is between layers
-
-
-def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, lstm: ModelSnapshot) -> None:
-    weeks = WeeklyPanel.from_panel(panel).weeks
-    weeks = weeks.select(weeks.year == 2021)
-    elsewhere = replace(lstm, config={**lstm.config, "clip": 0.5})
-    assert not np.allclose(lstm.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
 
 
 def test_another_device_learns_the_same_where_it_computes_the_same_and_has_another_fingerprint(

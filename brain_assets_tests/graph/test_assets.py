@@ -19,8 +19,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from brain_assets import testing
 from brain_assets.errors import ConfigError, SnapshotError, TableError
 from brain_assets.forecasting.metrics import mean_skill
-from brain_assets.forecasting.walkforward import weekly_correlations
-from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import YARDSTICKS, column_label, weekly_correlations
 from brain_assets.graph.checks import (
     BACKTEST_CHECKS,
     FORECAST_CHECKS,
@@ -35,7 +34,7 @@ from brain_assets.graph.tasks import Task
 from brain_assets.graph.work import Worker
 from brain_assets.market.calendar import sessions_between
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth, is_top
-from brain_assets.portfolio.trials import read_trials
+from brain_assets.portfolio.strategy import read_trials
 from brain_assets.progress import overheard
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
@@ -196,7 +195,7 @@ def test_what_is_averaged_is_configured(done: Done, tmp_path: Path) -> None:
         run_one("walkforward_forecasts", 2021, resources, average=list(average))
         return tables.read_year("walkforward_forecasts", 2021)
 
-    assert set(run("patchtst:3")["average_source"]) == {"patchtst snapshot-2020-12-31, patchtst snapshot-2019-12-31"}
+    assert set(run("patchtst")["average_source"]) == {"patchtst snapshot-2020-12-31"}
     assert "average" not in run()
     with pytest.raises(dg.DagsterInvalidConfigError, match=r"average: expected forecasters among .* got 'none'"):
         run("none")

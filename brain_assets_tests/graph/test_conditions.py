@@ -21,7 +21,7 @@ from brain_assets.automation.definitions import downstream
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.market.calendar import utc_now
-from brain_assets.portfolio.constraints import policy_options
+from brain_assets.portfolio.arithmetic import policy_options
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.fingerprint import hash_json, library_versions
 from brain_assets.store.storage import SnapshotLocalStorage

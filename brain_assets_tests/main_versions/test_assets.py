@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from brain_assets.graph.resources import build_resources
@@ -14,7 +15,7 @@ from brain_assets.market.base import SourcedTable
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
-from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, Listening, metadata_of
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, Listening, metadata_of
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import bind
 
@@ -35,12 +36,17 @@ def resources_at(root: Path, tables: MemoryTableStore, moment: datetime.datetime
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> MemoryTableStore:
-    """Raw tables of every year that there is."""
-    store = MemoryTableStore()
-    resources = resources_at(tmp_path_factory.mktemp("raw"), store, datetime.datetime.now(datetime.UTC))
-    for year in PROJECT.years.existing():
-        assert dg.materialize(YEARLY, selection=list(RAW), partition_key=str(year), resources=resources).success
+def tables() -> MemoryTableStore:
+    """Raw tables of every year that there is, with rows of the last three."""
+    store, market, last = MemoryTableStore(), SimulatorMarket(SYMBOLS, seed=1), PROJECT.years.last()
+    days = datetime.date(last - 2, 1, 1), datetime.date(last + 1, 1, 1)
+    news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
+    frames = {"raw_prices": market.prices(*days), "raw_news_sentiment": news}
+    frames["raw_fundamentals"] = market.fundamentals(*days).table
+    for name, frame in frames.items():
+        year_of = frame["filed" if name == "raw_fundamentals" else "date"].dt.year
+        for year in PROJECT.years.existing():
+            store.write(name, year, frame[year_of == year])
     return store
 
 
@@ -52,21 +58,32 @@ def train(resources: dict[str, Any], family: str, **options: Any) -> dict:
     return metadata_of(result, name)
 
 
-def test_it_ends_with_the_last_finished_session_and_is_trained_once(tables: MemoryTableStore, tmp_path: Path) -> None:
-    after = this_year(2, 11, 17)  # the close
-    shown = train(resources_at(tmp_path, tables), "lstm")
-    yesterday = NOON.date() - datetime.timedelta(days=1)
-    assert shown["training_data"]["last_session"] == str(yesterday)
-    assert shown["version"].startswith(f"v{yesterday}-")
-    assert (shown["reused"], shown["promoted_when_made"], shown["device"]) == (False, True, "cpu")
-    assert shown["verdict"].startswith("promoted as the first version")
-    assert shown["current_version"] == shown["version"]
-    again = train(resources_at(tmp_path, tables), "lstm", device="cpu")
-    assert (again["reused"], again["version"]) == (True, shown["version"])
-    later = train(resources_at(tmp_path, tables, after), "lstm")
+def test_it_ends_with_the_last_finished_session_is_trained_once_and_the_hub_follows(
+    tables: MemoryTableStore, tmp_path: Path
+) -> None:
+    with LoopbackHub() as hub:
+        storage = bind(tmp_path, hub)
+
+        def train_at(moment: datetime.datetime, **options: Any) -> dict:
+            resources = resources_at(tmp_path, tables, moment)
+            resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
+            return train(resources, "lstm", **options)
+
+        shown = train_at(NOON)
+        yesterday = NOON.date() - datetime.timedelta(days=1)
+        assert shown["training_data"]["last_session"] == str(yesterday)
+        assert shown["version"].startswith(f"v{yesterday}-")
+        assert (shown["reused"], shown["promoted_when_made"], shown["device"]) == (False, True, "cpu")
+        assert shown["verdict"].startswith("promoted as the first version")
+        assert shown["current_version"] == shown["version"]
+        assert (shown["hub"], shown["hub_branch"]) == ("pushed", f"{hub.endpoint}/user/lstm/tree/{shown['version']}")
+        files = storage.store.read(shown["version"])
+        assert hub.files("user/lstm", shown["version"]) == files == hub.files("user/lstm", "main")
+        again = train_at(NOON, device="cpu")
+        assert (again["reused"], again["version"], again["hub"]) == (True, shown["version"], "unchanged")
+        later = train_at(this_year(2, 11, 17))  # the close
     assert later["training_data"]["last_session"] == str(NOON.date())
     assert isinstance(later["held_out/loss_of_previous"], float)
-    storage = resources_at(tmp_path, tables, after)["snapshot_io"].storages["lstm"]
     assert storage.list_versions() == sorted([shown["version"], later["version"]])
     assert storage.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
 
@@ -115,15 +132,3 @@ def test_a_version_that_is_not_better_stays_beside_the_current_one_unless_that_c
     assert second["verdict"].startswith("promoted as the first version")
     assert "not compared with the current version: " in caplog.text
     assert f"{first['version']}/config.json: LstmConfig: expected keys among window" in caplog.text
-
-
-def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_path: Path) -> None:
-    with LoopbackHub() as hub:
-        resources, storage = resources_at(tmp_path, tables), bind(tmp_path, hub)
-        resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
-        shown = train(resources, "lstm")
-        assert shown["hub"] == "pushed"
-        assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"
-        files = storage.store.read(shown["version"])
-        assert hub.files("user/lstm", shown["version"]) == files == hub.files("user/lstm", "main")
-        assert train(resources, "lstm")["hub"] == "unchanged"

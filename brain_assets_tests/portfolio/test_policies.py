@@ -175,7 +175,7 @@ def test_diagnostics_by_hand() -> None:
     weeks.available[1, 2] = weeks.available[2, 1:] = False
     # Equal weight: 0.2 each, as the cap has it; what is not available goes to cash.
     weights = np.array([[0.2, 0.1, 0.0, 0.7], [0.2, 0.2, 0.0, 0.6], [0.0, 0.0, 0.0, 1.0]])
-    run = StrategyRun(weights, np.zeros(3), np.array([0.9, 0.1, 0.3]), np.zeros(3), weights[-1])
+    run = StrategyRun(weights, np.zeros(3), np.array([0.9, 0.1, 0.3]), weights[-1])
     logits = np.array([[1.0, 2.0, 3.0, 99.0], [0.0, -2.0, 9.0, 99.0], [2.98, 9.0, 9.0, -99.0]])
     got = policy_diagnostics(run, logits, 3.0, weeks, CONSTRAINTS)
     assert got["action_spread"] == pytest.approx((np.sqrt(2 / 3) + 1.0) / 2)  # the last week has one asset

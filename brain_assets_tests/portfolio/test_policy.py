@@ -12,10 +12,9 @@ import pytest
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import PluginError, PolicyError, TableError, TrainingError
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, PortfolioConstraints
 from brain_assets.portfolio.backtest import backtest, beats_equal_weight
 from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT
-from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policies import degeneracy, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.policy import Act, PolicyProgress, PolicyRunner, followed_by, weights_on

@@ -17,7 +17,6 @@ from brain_assets.portfolio.arithmetic import (
     LOGIT_BOUND,
     PortfolioConstraints,
     all_cash,
-    project,
     target_weights,
     trade_toward,
 )
@@ -37,7 +36,6 @@ TINY = {
     "direct": DirectConfig(n_updates=20, n_blocks=4, block_weeks=13),
 }
 families = pytest.mark.parametrize("family", TINY)
-networks = pytest.mark.parametrize("family", ["ppo", "sac"])
 
 
 def fit(
@@ -82,7 +80,7 @@ OTHER = (
     | {"signal_scale": 1.0, "hidden": 4, "episode_weeks": 9, "n_epochs": 1, "gae_lambda": 0.1, "ent_coef": 0.3}
     | {"clip": 0.001, "weight_decay": 9.0, "score_std": 1.0, "gradient_steps": 1, "warmup_steps": 13}
     | {"buffer_steps": 52, "tau": 0.5, "target_entropy": 0.1, "score_limit": 1.0, "trading_rate": 0.5}
-    | {"n_updates": 5, "n_blocks": 2, "block_weeks": 9, "confidence": 0.0, "penalty": 0.01}
+    | {"n_updates": 2, "n_blocks": 2, "block_weeks": 9, "confidence": 0.0, "penalty": 0.01}
 )
 """Another value of every option but the forecaster, whose forecasts are in the weeks."""
 
@@ -92,12 +90,13 @@ OTHER = (
 )
 def test_every_option_reaches_the_training(family: str, option: str) -> None:
     assert TINY[family].model_dump().keys() - OTHER.keys() == {"forecaster"}
-    assert sha256(train(family, config=TINY[family].replace(**{option: OTHER[option]}))) != reference(family)
+    assert trained_with(family, option) != trained_with(family)
 
 
 @cache
-def reference(family: str) -> str:
-    return sha256(train(family))
+def trained_with(family: str, option: str | None = None) -> str:
+    config = TINY[family].replace(**{"n_updates": 3} if family == "direct" else {})
+    return sha256(train(family, config=config if option is None else config.replace(**{option: OTHER[option]})))
 
 
 @families
@@ -137,9 +136,9 @@ def announced(n_weeks: int) -> PolicyDataset:
 
 
 SHORT: dict[str, ModelConfig] = {
-    "ppo": PpoConfig(total_steps=20_000, n_envs=32, batch_size=208, trading_rate=1.0),
+    "ppo": PpoConfig(total_steps=14_000, n_envs=32, batch_size=208, hidden=16, learning_rate=6e-3, trading_rate=1.0),
     "sac": SacConfig(total_steps=10_000, n_envs=32, warmup_steps=2_500, learning_rate=5e-3, trading_rate=1.0),
-    "direct": DirectConfig(n_updates=60, n_blocks=16, block_weeks=13, learning_rate=0.15),
+    "direct": DirectConfig(n_updates=40, n_blocks=8, block_weeks=13, learning_rate=0.2),
 }
 
 
@@ -169,7 +168,6 @@ def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: 
     [
         ("ppo", "batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
         ("sac", "buffer_steps", 51, "at least 52"),
-        ("sac", "target_entropy", 0.7, "less than 0.693"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(family: str, name: str, value: float, expected: str) -> None:
@@ -181,13 +179,6 @@ def make_env(weeks: PolicyDataset, n_envs: int = 1, episode_weeks: int = 52) -> 
     return VectorizedPortfolioEnv(
         weeks, fit_observation_scaler(weeks), n_envs, CONSTRAINTS, episode_weeks=episode_weeks
     )
-
-
-def equal_weight_growth(weeks: PolicyDataset) -> np.ndarray:
-    """Log growth of equal weight in each week, set right at the close before it, without costs."""
-    equal = arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
-    to_open, of_week = (np.log1p((equal * each).sum(axis=1)) for each in (weeks.pre_open_return, weeks.weekly_return))
-    return to_open + of_week
 
 
 def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
@@ -202,7 +193,9 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
     for position in range(12):
         np.testing.assert_array_equal(builder.build(int(week[position]), held[position]), seen[position])
     random = np.random.default_rng(1)
-    n_ended, sums, equal = 0, np.zeros(12), equal_weight_growth(weeks)
+    n_ended, sums, even = 0, np.zeros(12), arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
+    # log growth of equal weight, set right at the close before the week, without costs
+    equal = sum(np.log1p((even * each).sum(axis=1)) for each in (weeks.pre_open_return, weeks.weekly_return))
     for _ in range(120):
         actions = random.normal(scale=random.choice([0.1, 0.5]), size=(12, 9)).astype(np.float32)
         seen, rewards, done, infos = env.step(actions)
@@ -240,43 +233,6 @@ def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
     assert starts[:2] == starts[2:]
     assert starts[0] != starts[1]
     assert set(starts[0]) == set(range(9))  # 60 weeks have 9 starts of 52
-
-
-def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor, torch.Tensor]:
-    random = np.random.default_rng(0)
-    scores = torch.from_numpy(random.normal(0.0, std, (n_rows, n_assets + 1)).astype(np.float32))
-    return scores, torch.from_numpy(random.random((n_rows, n_assets)) > 0.2)
-
-
-def test_weights_are_those_that_the_market_trades_to_to_the_bit() -> None:
-    random = np.random.default_rng(0)
-    weights, available = random.dirichlet(np.full(9, 0.4), size=50), random.random((50, 8)) > 0.2
-    found = arithmetic.differentiable_projection(
-        torch.from_numpy(weights), torch.from_numpy(available), CONSTRAINTS
-    ).numpy()
-    np.testing.assert_array_equal(found, project(weights, available, CONSTRAINTS))
-    assert {0.0, 0.2} <= set(found.ravel())
-
-
-def test_weights_have_the_derivatives_of_finite_differences() -> None:
-    """At scores of which some weights are at the cap, some at 0 because unavailable, and cash is at its floor."""
-    scores, available = random_scores(40, 6, 1.5)
-    worth = torch.from_numpy(np.random.default_rng(1).normal(size=7).astype(np.float32))
-    scores.requires_grad_()
-    (arithmetic.differentiable_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
-    base = scores.detach().numpy().astype(np.float64)
-    n_capped = (target_weights(base, available.numpy(), CONSTRAINTS)[:, :-1] == CONSTRAINTS.max_weight).sum()
-    assert 20 < n_capped < 200
-    wanted = np.empty(base.shape)
-    for column in range(7):
-        moved = []
-        for step in (1e-6, -1e-6):
-            changed = base.copy()
-            changed[:, column] += step
-            moved.append(target_weights(changed, available.numpy(), CONSTRAINTS) @ worth.numpy().astype(np.float64))
-        wanted[:, column] = (moved[0] - moved[1]) / 2e-6
-    assert scores.grad is not None
-    np.testing.assert_allclose(scores.grad.numpy(), wanted, atol=1e-4)
 
 
 def test_what_the_critics_of_sac_see_is_what_is_traded_with_its_derivative() -> None:

@@ -20,7 +20,7 @@ from brain_assets.errors import SettingsError
 from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit, Windows
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
@@ -181,8 +181,9 @@ def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
 
 
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
-    def shifted(forecast_family: Any, *arguments: Any) -> list[SnapshotForecasts]:
-        return [each._replace(values=np.roll(each.values, -1, axis=0)) for each in forecast_family(*arguments)]
+    def shifted(forecast_family: Any, *arguments: Any) -> SnapshotForecasts:
+        found = forecast_family(*arguments)
+        return found._replace(values=np.roll(found.values, -1, axis=0))
 
     wrap(patch, walkforward, "_forecast_family", shifted)
     quick = {**registry.get("lstm").quick, "seed": 1}  # of that seed, forecasts follow the week before

@@ -7,8 +7,7 @@ import pytest
 from brain_assets import registry
 from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
-from brain_assets.portfolio.strategy import annual_return
-from brain_assets.portfolio.trials import TUNING_TRIALS
+from brain_assets.portfolio.strategy import TUNING_TRIALS, annual_return
 from brain_assets.report.report import Report, build_report, held_weights, measure_forecasts
 from brain_assets.report.tables import conclude
 from brain_assets_tests.report.toy_results import N_WEEKS, NOTE, TRIALS, backtest_table, forecast_table, mondays

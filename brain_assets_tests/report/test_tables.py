@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.strategy import annual_return
-from brain_assets.portfolio.trials import TUNING_TRIALS
+from brain_assets.portfolio.strategy import TUNING_TRIALS, annual_return
 from brain_assets.report.metrics import Estimate, worst_drawdowns
 from brain_assets.report.report import Report
 from brain_assets.report.tables import (

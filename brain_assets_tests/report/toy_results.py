@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.trials import Trial
+from brain_assets.portfolio.strategy import Trial
 from brain_assets.report.report import Report, build_report
 
 NOTE = MarketNote("sample", "Closes only.")

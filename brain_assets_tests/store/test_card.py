@@ -4,7 +4,7 @@ from huggingface_hub import ModelCard
 
 from brain_assets import registry
 from brain_assets.forecasting.training import forecaster_card
-from brain_assets.portfolio.constraints import policy_options
+from brain_assets.portfolio.arithmetic import policy_options
 from brain_assets.portfolio.policies import policy_card
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.store.names import cutoff_of_year

@@ -19,12 +19,12 @@ from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.backtest import BacktestResult, backtest_weights_verdict, beats_equal_weight, compare
 from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth, seed_strategy
-from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policy import followed_by
-from brain_assets.portfolio.trials import record_trial
+from brain_assets.portfolio.strategy import record_trial
 from brain_assets.progress import warn
 from brain_assets.registry import AVERAGE, Family
 from brain_assets.store.fingerprint import hash_json
@@ -162,8 +162,7 @@ def _record_trials(
         forecaster = followed_by(policy)
         used = snapshots_in(forecasts[f"{forecaster}_source"].iloc[-1], forecaster)
         read = [(name, snapshots[name].read_metadata(cutoff_date)) for name, cutoff_date in used if name in snapshots]
-        # snapshots of several years that were trained alike are one configuration, however many there are yet
-        configs = list(dict.fromkeys((name, metadata["fingerprint"]["config"]) for name, metadata in read if metadata))
+        configs = [(name, metadata["fingerprint"]["config"]) for name, metadata in read if metadata]
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = configs[0][1] if configs else None
         if forecaster == AVERAGE and configs:

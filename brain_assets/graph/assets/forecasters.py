@@ -4,9 +4,9 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.device import resolve_device
-from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
+from brain_assets.forecasting.walkforward import snapshot_verdicts
 from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results
 from brain_assets.graph.conditions import COMPUTED

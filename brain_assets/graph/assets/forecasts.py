@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.check_result import format_figure
-from brain_assets.forecasting.average import average_entries, families_in
-from brain_assets.forecasting.checks import forecast_verdicts
+from brain_assets.forecasting.average import averaged_families, families_in
 from brain_assets.forecasting.metrics import mean_skill
-from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations, weeks_by_source
-from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import (
+    YARDSTICKS,
+    build_forecast_features,
+    column_label,
+    forecast_verdicts,
+    weekly_correlations,
+    weeks_by_source,
+)
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS
 from brain_assets.graph.conditions import COMPUTED
@@ -31,7 +36,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
-    run_config = RunConfig(ForecastsConfig, lambda given: average_entries(given.average, families), families)
+    run_config = RunConfig(ForecastsConfig, lambda given: averaged_families(given.average, families), families)
 
     @yearly_table(
         "walkforward_forecasts",

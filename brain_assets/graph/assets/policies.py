@@ -23,8 +23,8 @@ from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
 from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.backtest import weights_verdict
-from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policies import SeedTraining, degeneracy, training_weeks
 from brain_assets.portfolio.policy import Policy, weights_on
 from brain_assets.store.names import cutoff_of_year

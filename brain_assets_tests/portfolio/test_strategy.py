@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, read_trials, record_trial, weekly_sharpe_ratios
+from brain_assets.portfolio.arithmetic import CONSTRAINTS
+from brain_assets.portfolio.strategy import (
+    TUNING_TRIALS,
+    Trial,
+    break_even_cost,
+    gross_return,
+    read_trials,
+    record_trial,
+    run_equal_weight,
+    sharpe_ratio,
+    weekly_sharpe_ratios,
+)
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 OPTIONS = {"training": {"seed": 0, "gamma": 0.5}, "rules": {"cost_bps": 10.0}}
 
@@ -68,3 +80,24 @@ def test_years_of_a_configuration_are_one_trial() -> None:
     one = trial(first).replace(n_weeks=1, mean=0.01, std=9.0)  # of one week there is no deviation
     assert weekly_sharpe_ratios([one]).tolist() == [0.0]
     assert len(weekly_sharpe_ratios([one.replace(n_weeks=0)])) == 0
+
+
+# What is earned
+
+
+def test_growth_and_returns_before_costs_by_hand() -> None:
+    run = run_equal_weight(toy_weeks(52, 5), CONSTRAINTS)
+    assert run.cagr == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)
+    assert np.isnan(sharpe_ratio(np.full(30, 0.001)))
+    before_costs = gross_return(run.net_return, run.turnover, CONSTRAINTS)
+    free = run_equal_weight(toy_weeks(52, 5), CONSTRAINTS.replace(cost_bps=0.0))
+    np.testing.assert_allclose(before_costs, free.net_return, atol=1e-15)
+
+
+def test_break_even_cost_by_hand() -> None:
+    """Columns: the yardstick; ahead by 1 % on 0.8 more traded; behind on as much; ahead without trading more."""
+    gross = np.array([[0.02, 0.03, 0.01, 0.03]])
+    turnover = np.array([[0.2, 1.0, 1.0, 0.2]])
+    found = break_even_cost(gross, turnover, 0)
+    expected = [np.log(1.03 / 1.02) / 0.8 * 10_000, np.log(1.01 / 1.02) / 0.8 * 10_000]  # 121.9 and -123.2
+    np.testing.assert_allclose(found, [np.nan, *expected, np.nan])
