@@ -36,6 +36,7 @@ MAX_ALL_PAIRS, PARTNERS = 64, 32
 """Up to so many symbols, all pairs are counted; of more, so many partners of each symbol stand for all."""
 
 NEWTON_STEPS, TOLERANCE = 40, 1e-8
+MOST_OF_REACH = 0.95  # of the rank correlation of infinite expectations: less than 1 where many symbols are alike
 _UNIT = math.sqrt(PAIR_DEGREES / (PAIR_DEGREES - 2))
 _PEAK = math.gamma((PAIR_DEGREES + 1) / 2) / (math.sqrt(PAIR_DEGREES * math.pi) * math.gamma(PAIR_DEGREES / 2))
 
@@ -228,7 +229,7 @@ def solve_scale(
 
     `z` and `rank`, (n_assets,), are expectations but for their size, and their ranks, ties at their mean; `deviation`,
     (n_pairs,), is that of the difference of noise over the week of the `pairs`, known when `z` is. Where ties put the
-    strength out of reach, k is what `NEWTON_STEPS` steps make of it.
+    strength out of reach, as before most have filed, k is that of `MOST_OF_REACH`.
     """
     from scipy.special import stdtr
 
@@ -237,6 +238,7 @@ def solve_scale(
     counted = n_assets * (n_assets - 1) / 2 / len(first)
     weight = (rank[first] - rank[second]) * counted * 12 / (n_assets * (n_assets**2 - 1))
     step = (z[first] - z[second]) / deviation * _UNIT
+    strength = min(strength, MOST_OF_REACH * float(np.abs(weight[step != 0]).sum()) / 2)
     k = strength / float(weight @ step * _PEAK)  # the first step, from 0
     for _ in range(NEWTON_STEPS):
         x = k * step

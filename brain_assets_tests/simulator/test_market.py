@@ -225,6 +225,16 @@ def test_a_channel_carries_the_injected_signal_and_nothing_else_does(channel: st
         assert abs(found.mean()) < (3.5 * found.std() / np.sqrt(len(found)) if channel == "news" else 0.06)
 
 
+@pytest.mark.parametrize("channel", ["net_margin", "debt_to_equity"])
+def test_a_signal_that_few_filings_cannot_carry_is_as_strong_as_they_can(channel: str) -> None:
+    """In the first weeks of 1990 two symbols of twenty have filed: the others are alike, and no order of them is."""
+    market = SimulatorMarket(signal=0.6, channel=channel)
+    found = market.prices(day("1990-01-01"), day("1992-01-01"))
+    assert np.isfinite(found[["open", "close"]]).all(axis=None)
+    sessions = found["date"].unique().to_numpy().astype("datetime64[D]")
+    assert np.abs(market.expected_return(sessions)).max() < 0.5  # log return of a week
+
+
 def test_news_and_filings_are_what_the_docstring_says() -> None:
     market = SimulatorMarket(MANY, seed=5)
     news = market.news_sentiment(*LONG, score_nothing).table
