@@ -1,22 +1,24 @@
 """The report in the graph: whatever years there are, one page, the same pictures in metadata."""
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 import matplotlib.colors
 import numpy as np
 import pytest
-from benchmarks.pictures import (report_pictures)
-from brain_assets.errors import (TableError)
-from brain_assets.graph.resources import (build_resources)
-from brain_assets.market.schema import (Finding, NEWS_TABLE, PRICE_TABLE, attach)
-from brain_assets.portfolio.strategy import (TUNING_TRIALS, record_trial)
-from brain_assets.simulator.market import (SimulatorMarket)
-from brain_assets.store.tables import (MemoryTableStore)
-from brain_assets_tests.conftest import (SYMBOLS)
-from brain_assets_tests.graph.worlds import (EVERY, metadata_of)
-from brain_assets_tests.market.test_price_checks import (OPEN_TO_CLOSE, YEAR, between, year_of_bars)
-from brain_assets_tests.report.toy_results import (backtest_table, forecast_table, toy_report)
-from pathlib import (Path)
-from typing import (Any)
+
+from benchmarks.pictures import report_pictures
+from brain_assets.errors import TableError
+from brain_assets.graph.resources import build_resources
+from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE, Finding, attach
+from brain_assets.portfolio.strategy import TUNING_TRIALS, record_trial
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.worlds import EVERY, metadata_of
+from brain_assets_tests.market.test_price_checks import OPEN_TO_CLOSE, YEAR, between, year_of_bars
+from brain_assets_tests.report.toy_results import backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
 
