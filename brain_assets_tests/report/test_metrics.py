@@ -71,8 +71,8 @@ def test_turnover_and_cost_drag() -> None:
 
 def test_an_interval_repeats_and_holds_its_figure() -> None:
     series = noise(104, 3, mean=0.002)
-    first = metrics.estimates(series, sharpe_ratio)
-    assert first == metrics.estimates(series, sharpe_ratio)
+    first = metrics.estimates(series, sharpe_ratio, 2)
+    assert first == metrics.estimates(series, sharpe_ratio, 2)
     assert len(first) == 3
     for found in first:
         assert found.low < found.value < found.high

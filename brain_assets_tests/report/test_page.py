@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
-from brain_assets.report.page import MAX_SYMBOLS, MAX_WEIGHTS, report_figures, report_page
-from brain_assets.report.report import MAX_LINES, Doubt, Report, build_report
+from brain_assets.report.page import AREAS, MAX_SYMBOLS, MAX_WEIGHTS, report_figures, report_page
+from brain_assets.report.report import MAX_LINES, STRATEGIES, Doubt, Report, build_report, colors_of
 from brain_assets.report.tables import conclude
 from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report, unpacked
 
