@@ -40,8 +40,7 @@ from brain_assets.prove.no_lookahead import (
     default_dates,
     prove_no_lookahead,
 )
-from brain_assets.prove.perturbation import RecordedMarket
-from brain_assets.prove.runs import GraphRuns, quick_options
+from brain_assets.prove.runs import GraphRuns, RecordedMarket, quick_options
 from brain_assets.prove.testing import assert_no_lookahead
 from brain_assets.registry import Families, families_of
 from brain_assets.settings import read_settings

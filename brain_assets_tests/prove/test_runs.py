@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.errors import SettingsError
 from brain_assets.market.signals import RATIO_LIMITS
-from brain_assets.prove.perturbation import ADDED, RecordedMarket
+from brain_assets.prove.runs import ADDED, RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import SYMBOLS
 
