@@ -59,12 +59,7 @@ def test_scores_and_filings_after_the_date_are_others(market: SimulatorMarket, p
 
 def test_a_recording_says_what_the_market_says(market: SimulatorMarket) -> None:
     recorded = RecordedMarket(market, START, END)
-    for one, other in (
-        (recorded.prices(JUNE, JULY), market.prices(JUNE, JULY)),
-        (recorded.news_sentiment(JUNE, JULY, score).table, market.news_sentiment(JUNE, JULY, score).table),
-        (recorded.fundamentals(JUNE, JULY).table, market.fundamentals(JUNE, JULY).table),
-    ):
-        pd.testing.assert_frame_equal(one, other)
+    pd.testing.assert_frame_equal(recorded.prices(JUNE, JULY), market.prices(JUNE, JULY))
     assert not recorded.perturbed(AFTER, 4).prices(JULY, END).equals(recorded.perturbed(AFTER, 5).prices(JULY, END))
     with pytest.raises(
         SettingsError, match=r"--after: expected a date with bars in the 30 days up to it, got 2019-07-01"

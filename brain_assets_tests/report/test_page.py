@@ -79,7 +79,9 @@ def test_weights_add_up_end_with_cash_and_small_ones_of_many_symbols_are_one_are
     assert [trace.fillcolor for trace in figure.data] == list(AREAS)
 
 
-def test_rank_correlations_stand_beside_each_other_at_their_year(figures: dict[str, Any]) -> None:
+def test_forecasts_stand_beside_each_other_at_their_year_and_deciles_are_of_the_table(
+    figures: dict[str, Any],
+) -> None:
     figure, found = figures["rank_correlation"], toy_report().forecasts.by_year["lstm"]
     assert [trace.name for trace in figure.data] == ["LSTM", "PatchTST", "4-week momentum"]
     lstm, patchtst, momentum = figure.data
@@ -88,9 +90,6 @@ def test_rank_correlations_stand_beside_each_other_at_their_year(figures: dict[s
     assert lstm.y[0] == pytest.approx(found["value"][2020], abs=1e-4)
     assert lstm.error_y.arrayminus[0] == pytest.approx(found["value"][2020] - found["low"][2020], abs=1e-4)
     assert np.isnan(lstm.error_y.array[1])  # seven weeks of 2021
-
-
-def test_calibration_is_that_of_the_table(figures: dict[str, Any]) -> None:
     calibration, table = values(figures["calibration_lstm"]), toy_report().forecasts.deciles["lstm"]
     np.testing.assert_allclose(calibration["realized"], table["value"], atol=1e-6)
     np.testing.assert_allclose(calibration["forecast"], table["forecast"], atol=1e-6)
@@ -130,14 +129,13 @@ def page() -> str:
     return report_page(toy_report())
 
 
-def test_it_needs_nothing_from_elsewhere_is_small_and_the_same_for_equal_figures(page: str) -> None:
+def test_it_needs_nothing_from_elsewhere_is_small_and_carries_plotly_and_every_figure(
+    page: str, figures: dict[str, Any]
+) -> None:
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
     assert "@import" not in page
     assert len(page.encode()) < 3 * 2**20
     assert report_page(toy_report()) == page
-
-
-def test_it_carries_plotly_and_every_figure(page: str, figures: dict[str, Any]) -> None:
     assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
     carried = unpacked(page, "figures")
     assert list(json.loads(carried)) == list(figures) == re.findall('data-chart="([^"]+)"', html.unescape(page))
