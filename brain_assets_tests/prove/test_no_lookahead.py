@@ -38,6 +38,7 @@ from brain_assets.prove.no_lookahead import (
     PASSED,
     VOID,
     LookaheadResult,
+    compare_runs,
     default_dates,
     prove_no_lookahead,
 )
@@ -389,9 +390,8 @@ def test_what_proves_nothing_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_
     for date in (datetime.date(2018, 1, 15), datetime.date(2020, 12, 31)):
         with pytest.raises(SettingsError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
             result_of(tmp_path, date)
-    with monkeypatch.context() as patch:
-        patch.setattr(RecordedMarket, "perturbed", lambda market, *_: market)
-        result = result_of(tmp_path / "same", JULY, [])
+    run = runs_of([])(MARKET, tmp_path / "same")
+    result = compare_runs(run, run, JULY)
     assert result.result == VOID
     assert "nothing differs after it in raw_prices" in result.message
 
