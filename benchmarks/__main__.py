@@ -3,21 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import (
-    commands,
-    environment,
-    finbert,
-    forecasts,
-    growth,
-    hub,
-    job_backfill,
-    patchtst,
-    policies,
-    report,
-    sensors,
-    status,
-    training,
-)
+from benchmarks import commands, files, finbert, forecasts, growth, hub, patchtst, policies, report, training
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 
@@ -79,22 +65,23 @@ def main() -> None:
     add(label, f"{ours:.1f}", f"{plain:.1f}", f"{ours / plain:.1f}x", "3x")
     ours, plain = forecasts.measure()
     add("forecasts of one year, 23 symbols", f"{ours:.3f} s", f"{plain:.3f} s", f"{plain / ours:.1f}x", "8x")
-    speed = environment.measure()
+    speed = policies.environment_speed()
     vectorized = min(speed.vectorized, speed.vectorized_actions)
     ratio = f"{speed.ratio:.1f}x"
     add("environment steps/s, 256 x 20 assets", f"{vectorized:,.0f}", f"{speed.single:,.0f}", ratio, "500,000; 15x")
     add("import brain_assets.definitions", f"{commands.definitions():.2f} s", "", "", "2 s")
     add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
-    overhead = job_backfill.measure()
+    overhead = commands.job_overhead()
     label = "what Dagster adds to a run of a six-year backfill by job; once, until its daemon looks"
-    between = (overhead.wall - overhead.steps - overhead.before_first) / len(job_backfill.YEARS)
+    between = (overhead.wall - overhead.steps - overhead.before_first) / len(commands.YEARS)
     add(label, f"{between:.1f} s; {overhead.before_first:.0f} s", "", "", "6 s, both in")
-    ticks = sensors.measure()
-    label = f"tick of new_data, {sensors.N_FILES} files of ten years: nothing changed, one file changed"
+    ticks = files.ticks()
+    label = f"tick of new_data, {files.N_FILES} files of ten years: nothing changed, one file changed"
     add(label, f"{ticks.unchanged:.2f} s, {ticks.one_changed:.2f} s", "", "", "1 s")
     add("… all new, the longest tick; how many", f"{ticks.first:.1f} s; {ticks.n_first}", "", "", "5 s")
-    files = status.measure()
-    add(f"status, {status.N_FILES} unchanged files more than one", f"{files.many - files.one:.2f} s", "", "", "0.2 s")
+    status = files.status()
+    label = f"status, {files.N_STATUS_FILES} unchanged files more than one"
+    add(label, f"{status.many - status.one:.2f} s", "", "", "0.2 s")
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()

@@ -1,4 +1,4 @@
-"""What policies cost and earn: seconds of a training for `make bench`, and a walk-forward over `sample` 1994-2003.
+"""What policies cost and earn: a training and environment steps for `make bench`, and years of `sample`, 1994-2003.
 
 ``python -m benchmarks.policies /tmp/forecasts.parquet --families ppo,sac --seeds 3 --set trading_rate=0.2`` trains the
 policies of 1993 to 2002, each with some seeds, and trades the year after each: defaults are chosen on no other years.
@@ -8,10 +8,11 @@ The forecasts (LSTM and PatchTST, momentum before 1994) are made where the file 
 import argparse
 import datetime
 import json
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,15 +26,16 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.signals import SIGNALS, add_signals
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.arithmetic import CONSTRAINTS, WEEKS_PER_YEAR
+from brain_assets.portfolio.arithmetic import CONSTRAINTS, LOGIT_BOUND, WEEKS_PER_YEAR, PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset, fit_observation_scaler, forecast_matrix, market_weeks
 from brain_assets.portfolio.policies import training_weeks
 from brain_assets.portfolio.policy import PolicyRunner
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.portfolio.training import VectorizedPortfolioEnv
 from brain_assets.store.names import cutoff_of_year
 from brain_assets_tests.portfolio.toy_results import Stored
 
-N_WEEKS, N_ASSETS = 520, 20
+N_WEEKS, N_ASSETS, N_ENVS = 520, 20, 256
 FIRST_YEAR, TRADED_YEARS = 1990, range(1994, 2004)
 
 
@@ -64,6 +66,48 @@ def measure() -> Mapping[str, float]:
         family.fit(weeks, family.Config(), CONSTRAINTS, lambda _: None, CPU)
         seconds[name] = time.perf_counter() - started
     return seconds
+
+
+class EnvironmentSpeed(NamedTuple):
+    """Medians over the repeats, in environment steps a second, each with the exact projection."""
+
+    vectorized: float  # scores ~ N(0, 1)
+    vectorized_actions: float  # actions ~ N(0, 1), that is scores ~ N(0, 10): every row must be projected
+    single: float  # scores ~ N(0, 1)
+
+    @property
+    def ratio(self) -> float:
+        return min(self.vectorized, self.vectorized_actions) / self.single
+
+
+def environment_speed(repeats: int = 7, n_steps: int = 400) -> EnvironmentSpeed:
+    """Step many episodes of 300 weeks as arrays, and one, on one thread."""
+    weeks = made_up_weeks(300)
+    scaler = fit_observation_scaler(weeks)
+    random = np.random.default_rng(1)
+    actions = random.normal(size=(64, N_ENVS, N_ASSETS + 1)).astype(np.float32)
+    scores = (actions / LOGIT_BOUND).astype(np.float32)
+    vectorized = VectorizedPortfolioEnv(weeks, scaler, N_ENVS, PortfolioConstraints())
+    vectorized.seed(0)
+    vectorized.reset()
+    single = VectorizedPortfolioEnv(weeks, scaler, 1, PortfolioConstraints())
+    single.reset()
+
+    def time_vectorized(given: np.ndarray) -> float:
+        start = time.perf_counter()
+        for i in range(n_steps):
+            vectorized.step(given[i % 64])
+        return n_steps * N_ENVS / (time.perf_counter() - start)
+
+    def time_single(given: np.ndarray) -> float:
+        n_single = n_steps * 5
+        start = time.perf_counter()
+        for i in range(n_single):
+            single.step(given[i % 64, i % N_ENVS][None])
+        return n_single / (time.perf_counter() - start)
+
+    rounds = [(time_vectorized(scores), time_vectorized(actions), time_single(scores)) for _ in range(repeats)]
+    return EnvironmentSpeed(*(statistics.median(column) for column in zip(*rounds, strict=True)))
 
 
 def sample_panel() -> PricePanel:

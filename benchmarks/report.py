@@ -89,9 +89,9 @@ def make_report(folder: str) -> None:
     """Materialize the asset on ten years of made-up results: all strategies, policies with three seeds."""
     import dagster as dg
 
+    from brain_assets.graph.build import open_project
     from brain_assets.graph.resources import build_resources
-    from brain_assets.graph.years import Years
-    from brain_assets.report.assets import report_asset
+    from brain_assets.report.assets import definitions
     from brain_assets.settings import read_settings
     from brain_assets.store.tables import MemoryTableStore
 
@@ -104,7 +104,7 @@ def make_report(folder: str) -> None:
     resources["snapshot_io"].storages = {family: _Snapshots() for family in OURS.by_name}
     years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
     config = {"ops": {"report": {"config": years}}}
-    report = report_asset(Years.of(settings := read_settings(), resources["market"]), settings)
+    [report] = definitions(open_project(read_settings())).assets
     assert dg.materialize([report], resources=resources, run_config=config).success
 
 

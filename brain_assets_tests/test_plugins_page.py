@@ -2,9 +2,7 @@
 
 import importlib
 import json
-import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from brain_assets_tests.backfills import REPOSITORY, Finished, brain_assets, con
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.report.toy_results import unpacked
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.test_pages import environment
 from brain_assets_tests.test_registry import forget_modules
 
 PAGE = (REPOSITORY / "docs" / "your-own-model.md").read_text()
@@ -65,22 +64,20 @@ def test_its_test_passes(folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.slow
 def test_its_commands_run_in_its_order(folder: Path) -> None:
-    command = folder / "bin" / "brain-assets"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m brain_assets.start "$@"\n')
-    command.chmod(0o755)
     with WatchedHub() as hub:
         repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in map(str.upper, FAMILIES)}
         repos |= {"HF_MY_PLS_MODEL_REPO": "user/my_pls", "HF_MY_MOMENTUM_MODEL_REPO": "user/my_momentum"}
-        paths = {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
         script = "\n".join(["set -e", COMMANDS[0], "export STORAGE_BACKEND=hf", *COMMANDS[1:]])
-        given = {**os.environ, **paths, "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}
+        given = environment(folder, COLUMNS="200", HF_TOKEN=TOKEN, HF_ENDPOINT=hub.endpoint, **repos)
         run = ["bash", "-c", script]
         done = subprocess.run(run, cwd=folder, env=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert set(hub.branches("user/my_pls")) >= {f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)}
     [report] = (folder / "data/mine/reports").glob("*.html")
-    assert "My PLS forecasts, top third" in report.read_text()
+    lines = json.loads(unpacked(report.read_text(), "figures"))["equity"]["data"]
+    colors = {line["name"]: line["line"]["color"] for line in lines}
+    assert {"My PLS forecasts, top third", "My momentum"} < colors.keys()
+    assert len(set(colors.values())) == len(colors)
     assert "after 2019-12-31: passed" in done.stdout
     assert "at least 40% of the best possible" in done.stdout
     assert (folder / "data/mine/models/my_momentum/snapshot-2021-12-31/metadata.json").exists()
@@ -108,9 +105,3 @@ def test_it_is_trained_forecasts_and_trades_and_no_other_model_changes(finished:
     assert {"pls_top", "momentum_rank"} < set(traded.index)
     weighed = json.loads(traded["momentum_rank"])
     assert min(weighed.values()) < 0.1 < max(weighed.values())  # as steep as its logits
-    assert brain_assets(data, "report", **PLUGINS).returncode == 0
-    [page] = (data / "reports").glob("*.html")
-    lines = json.loads(unpacked(page.read_text(), "figures"))["equity"]["data"]
-    colors = {line["name"]: line["line"]["color"] for line in lines}
-    assert {"PLS forecasts, top third", "momentum, by rank"} < colors.keys()
-    assert len(set(colors.values())) == len(colors)

@@ -14,8 +14,7 @@ from brain_assets.graph.build import open_project
 from brain_assets.graph.options import read_options
 from brain_assets.graph.years import Years
 from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, prove_no_lookahead
-from brain_assets.prove.perturbation import RecordedMarket
-from brain_assets.prove.runs import GraphRuns, quick_options
+from brain_assets.prove.runs import GraphRuns, RecordedMarket, quick_options
 from brain_assets.prove.skill import prove_skill
 from brain_assets.settings import read_settings
 from brain_assets.terminal import (

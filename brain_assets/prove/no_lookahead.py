@@ -1,6 +1,6 @@
 """Proof that nothing saw the future: change everything after a date, run again, and compare what was known by it.
 
-What is changed is in `brain_assets.prove.perturbation`. What is compared, byte for byte: every table, file of a
+What is changed is in `brain_assets.prove.runs`. What is compared, byte for byte: every table, file of a
 snapshot and materialization is taken apart into facts, a text each and the day on which it was knowable:
 
 - a row of a raw table on its own day (a session's bar and score at its close, a filing on the day that it was filed);
@@ -36,8 +36,7 @@ from brain_assets.forecasting.average import newest_cutoff
 from brain_assets.market.calendar import week_from, week_times
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.baselines import BUY_AND_HOLD
-from brain_assets.prove.perturbation import DAY, RecordedMarket
-from brain_assets.prove.runs import GraphRuns, Run
+from brain_assets.prove.runs import DAY, GraphRuns, RecordedMarket, Run
 from brain_assets.registry import Family
 from brain_assets.store.manifest import FILES, MANIFEST
 from brain_assets.store.names import cutoff_of_year, snapshot_name

@@ -177,12 +177,11 @@ def judge(test: SkillTest, measured: Sequence[tuple[float, float, float]]) -> Sk
     if test.signal and not test.is_of_policy:
         share = float(values.mean() / best.mean())
         return SkillResult(test, f"{share:.0%}", share >= test.bound)
-    if test.is_of_policy:
-        count = int((values > INTERVAL * errors).sum())
-    else:
+    if not test.is_of_policy:
         count = int((np.abs(values) <= INTERVAL * errors).sum())
-    is_least = test.signal > 0 or not test.is_of_policy
-    return SkillResult(test, f"{count}", count >= test.bound if is_least else count <= test.bound)
+        return SkillResult(test, f"{count}", count >= test.bound)
+    count = int((values > INTERVAL * errors).sum())
+    return SkillResult(test, f"{count}", count >= test.bound if test.signal else count <= test.bound)
 
 
 def measure(test: SkillTest, history: tuple[int, int, int], seed: int) -> tuple[float, float, float]:
@@ -194,8 +193,8 @@ def measure(test: SkillTest, history: tuple[int, int, int], seed: int) -> tuple[
     """
     first_year, cutoff_year, last_year = history
     settings = read_settings(market="simulator", symbols=())
-    simulator: KnownMarket = resolve(settings.brought.markets["simulator"])(settings)
-    market = simulator.with_signal(seed, test.signal, test.channel)
+    simulator = resolve(settings.brought.markets["simulator"])(settings)
+    market: KnownMarket = simulator.with_signal(seed, test.signal, test.channel)
     days = datetime.date(first_year, 1, 1), datetime.date(last_year + 1, 1, 1)
     news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
     panel = add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)

@@ -13,8 +13,7 @@ from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.plugins import resolve
 from brain_assets.prove.no_lookahead import PASSED, LookaheadResult, prove_no_lookahead
-from brain_assets.prove.perturbation import RecordedMarket
-from brain_assets.prove.runs import GraphRuns
+from brain_assets.prove.runs import GraphRuns, RecordedMarket
 from brain_assets.registry import Families
 from brain_assets.settings import read_settings
 

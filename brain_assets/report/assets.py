@@ -31,7 +31,6 @@ from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
 from brain_assets.report.report import Doubt, Report, build_report
 from brain_assets.report.tables import conclude, headline_table, policy_table
-from brain_assets.settings import Settings
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
@@ -49,13 +48,7 @@ class ReportRunConfig(dg.Config):
 
 def definitions(project: Project) -> dg.Definitions:
     """Define the asset ``report`` and the job that makes it."""
-    report = report_asset(project.years, project.settings)
-    said = "Writes the report over the years that were backtested."
-    return dg.Definitions([report], jobs=[dg.define_asset_job("tear_sheet", [report], description=said)])
-
-
-def report_asset(years: Years, settings: Settings) -> dg.AssetsDefinition:
-    """Define the asset ``report``."""
+    years, settings = project.years, project.settings
 
     @dg.asset(
         deps=[
@@ -85,12 +78,8 @@ def report_asset(years: Years, settings: Settings) -> dg.AssetsDefinition:
         doubts, snapshots = read_doubts(table_io.store, years, backtested[-1]), snapshot_io.storages
         built = report_of(backtested, market, table_io.store, snapshots, table_io.folder("trials"))
         command = settings.command(f"brain-assets report --years {backtested[0]}-{backtested[-1]}", *DECIDES_RESULTS)
-        made_from = {
-            "made on": f"{clock():%Y-%m-%d}",
-            **_provenance(built, backtested[-1], snapshots),
-            "command": command,
-        }
-        page = report_page(replace(built, doubts=doubts, provenance=made_from))
+        made = {"made on": f"{clock():%Y-%m-%d}", **_provenance(built, backtested[-1], snapshots), "command": command}
+        page = report_page(replace(built, doubts=doubts, provenance=made))
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
         context.log.info(f"report of {len(backtested)} years: {path}")
@@ -120,7 +109,8 @@ def report_asset(years: Years, settings: Settings) -> dg.AssetsDefinition:
             }
         )
 
-    return report
+    said = "Writes the report over the years that were backtested."
+    return dg.Definitions([report], jobs=[dg.define_asset_job("tear_sheet", [report], description=said)])
 
 
 def report_of(

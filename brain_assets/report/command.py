@@ -1,8 +1,7 @@
 """The command `brain-assets report`."""
 
 import webbrowser
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -34,23 +33,19 @@ def report(
         if made.kind == "failed":
             print_error(made.detail)
             raise typer.Exit(1)
-        _print_figures(made.metadata)
-        path = parse_place(str(made.metadata["path"]))
-        console.print(f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s")
+        metadata = made.metadata
+        console.print(escape(metadata["can_be_concluded"]), "\n")
+        console.print(escape(metadata["cannot_be_concluded"]), "\n")
+        records = [record.data for record in metadata["figures"].records]
+        first, *others = records[0]
+        longest_word = max(len(word) for record in records for word in str(record[first]).split())
+        columns = (Column(name, no_wrap=name == "active return") for name in others)
+        table = new_table(Column(first, min_width=longest_word), *columns)
+        for record in records:
+            table.add_row(*(escape(str(cell).replace(" [", "\n[").replace(NO_BREAK, " ")) for cell in record.values()))
+        console.print(table)
+        console.print(f"Caveat: {escape(metadata['caveat'])}")
+        path = parse_place(str(metadata["path"]))
+        console.print(f"{escape(str(path))}, {metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s")
         if open_browser and (is_remote(path) or not webbrowser.open(path.resolve().as_uri())):
             print_error(f"--open: expected a file and a browser on this machine, got none; open {path} yourself.")
-
-
-def _print_figures(metadata: Mapping[str, Any]) -> None:
-    """Print the conclusion and the headline figures, as the run left them in Dagster."""
-    console.print(escape(metadata["can_be_concluded"]), "\n")
-    console.print(escape(metadata["cannot_be_concluded"]), "\n")
-    records = [record.data for record in metadata["figures"].records]
-    first, *others = records[0]
-    longest_word = max(len(word) for record in records for word in str(record[first]).split())
-    columns = (Column(name, no_wrap=name == "active return") for name in others)
-    table = new_table(Column(first, min_width=longest_word), *columns)
-    for record in records:
-        table.add_row(*(escape(str(cell).replace(" [", "\n[").replace(NO_BREAK, " ")) for cell in record.values()))
-    console.print(table)
-    console.print(f"Caveat: {escape(metadata['caveat'])}")

@@ -127,23 +127,21 @@ def measure(
     return pd.DataFrame(columns, index=returns.columns)
 
 
-def estimates(
-    series: FloatArray, statistic: Callable[[FloatArray], FloatArray], block: int | None = None
-) -> list[Estimate]:
+def estimates(series: FloatArray, statistic: Callable[[FloatArray], FloatArray], block: int) -> list[Estimate]:
     """Give each figure of a statistic, (n_figures,), with the middle 95 % of what it is when weeks are drawn anew.
 
-    Weeks are drawn in blocks, the same for all series (stationary bootstrap, Politis & Romano 1994), of a mean length
-    in weeks; default: that of `block_length`. `series` are finite, (n_weeks, n_series); with fewer than `MIN_WEEKS`
-    weeks there are no intervals.
+    Weeks are drawn in blocks of a mean length in weeks, the same for all series (stationary bootstrap, Politis & Romano
+    1994). `series` are finite, (n_weeks, n_series); with fewer than `MIN_WEEKS` weeks there are no intervals.
     """
     from arch.bootstrap import StationaryBootstrap
 
     values = statistic(series)
     ends = np.full((2, len(values)), np.nan)
     if len(series) >= MIN_WEEKS:
-        bootstrap = StationaryBootstrap(block or block_length(series), series, seed=SEED)
-        drawn = bootstrap.apply(statistic, N_RESAMPLES)
-        ends = np.quantile(drawn, [(1.0 - CONFIDENCE) / 2, (1.0 + CONFIDENCE) / 2], axis=0)
+        bootstrap = StationaryBootstrap(block, series, seed=SEED)
+        ends = np.quantile(
+            bootstrap.apply(statistic, N_RESAMPLES), [(1.0 - CONFIDENCE) / 2, (1.0 + CONFIDENCE) / 2], axis=0
+        )
     return [Estimate(*map(float, each)) for each in zip(values, *ends, strict=True)]
 
 
@@ -171,5 +169,6 @@ def mean_estimates(weekly: pd.DataFrame) -> pd.DataFrame:
     for weeks in np.unique(known, axis=1).T:  # series that know the same weeks are drawn together
         names = weekly.columns[(known == weeks[:, None]).all(axis=0)]
         if weeks.any():
-            found.loc[names] = estimates(weekly.loc[weeks, names].to_numpy(), lambda drawn: drawn.mean(axis=0))
+            series = weekly.loc[weeks, names].to_numpy()
+            found.loc[names] = estimates(series, lambda drawn: drawn.mean(axis=0), block_length(series))
     return found

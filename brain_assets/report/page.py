@@ -20,9 +20,10 @@ import pandas as pd
 from brain_assets.forecasting.metrics import DETECTABLE, N_LAGS
 from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.report import colors, metrics, tables
+from brain_assets.registry import AVERAGE
+from brain_assets.report import metrics, tables
 from brain_assets.report.metrics import drawdowns, rolling, wealth
-from brain_assets.report.report import MAX_LINES, Report
+from brain_assets.report.report import BLACK, MAX_LINES, Report
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -37,9 +38,14 @@ NUMBER, PERCENT = ".4~g", ".1%"
 
 DATES: Options = {"type": "date"}
 SHARE: Options = {"tickformat": ",.1~%"}
-WHOLE_SHARE: Options = {**SHARE, "range": [0, 1]}
 HIDDEN = "legendonly"
 """How visible a trace is that waits for a click on its name."""
+
+AREAS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#4477AA"),
+    *("#bbbbbb", "#e4e4e4"),
+)
+"""Tol's muted scheme, then others and cash in gray."""
 
 
 def report_page(report: Report) -> str:
@@ -53,6 +59,7 @@ def report_page(report: Report) -> str:
         report=report,
         tables=tables,
         metrics=metrics,
+        average=AVERAGE,
         n_lags=N_LAGS,
         detectable=DETECTABLE,
         heads=[],
@@ -61,7 +68,7 @@ def report_page(report: Report) -> str:
         cost=f"{CONSTRAINTS.cost_bps:g} basis points",
         banded=any(seeds.shape[1] > 1 for seeds in report.seeds.values()),
         figures=figures,
-        ink_color=colors.BLACK,
+        ink_color=BLACK,
         plotly=_plotly_library(),
         packed=_packed("{" + ",".join(f"{json.dumps(name)}:{each.to_json()}" for name, each in figures.items()) + "}"),
     )
@@ -118,10 +125,6 @@ def _line(color: str, width: float = 1.4, **more: Any) -> Options:
     return {"mode": "lines", "line": {"color": color, "width": width, **more}}
 
 
-def _dots(color: str) -> Options:
-    return {"mode": "markers", "marker": {"color": color, "size": 8}}
-
-
 def _strategy_lines(
     report: Report, values: pd.DataFrame, shown: str, yaxis: Options, below: Sequence[Options] = ()
 ) -> Figure:
@@ -163,10 +166,10 @@ def _weights(held: pd.DataFrame) -> Figure:
         others = held.iloc[:, MAX_SYMBOLS:-1].sum(axis=1).rename(f"{n_symbols - MAX_SYMBOLS} others")
         held = pd.concat([held.iloc[:, :MAX_SYMBOLS], others, held.iloc[:, -1]], axis=1)
     areas = []
-    for name, color in zip(held, (*colors.AREAS[: held.shape[1] - 1], colors.AREAS[-1]), strict=True):
+    for name, color in zip(held, (*AREAS[: held.shape[1] - 1], AREAS[-1]), strict=True):
         look = {**_line(color, 0), "stackgroup": "one", "fillcolor": color}
         areas.append(_trace(name, held.index, held[name], 3, PERCENT, **look))
-    return _figure(areas, DATES, WHOLE_SHARE)
+    return _figure(areas, DATES, {**SHARE, "range": [0, 1]})
 
 
 def _flat_bars(report: Report, column: str, shown: str, **axis: Any) -> Figure:
@@ -184,17 +187,20 @@ def _rank_correlations(report: Report) -> Figure:
     offsets = min(0.22, 0.8 / count) * (np.arange(count) - (count - 1) / 2)  # beside each other within a year's place
     for number, each in enumerate(report.forecasts.skill.itertuples()):
         found = report.forecasts.by_year[each.Index]
-        look = {**_dots(each.color), "error_y": _interval(found, 4), "visible": number < MAX_LINES or HIDDEN}
+        look: Options = {"mode": "markers", "marker": {"color": each.color, "size": 8}, "error_y": _interval(found, 4)}
+        look["visible"] = number < MAX_LINES or HIDDEN
         markers.append(_trace(each.label, (found.index + offsets[number]).round(2), found["value"], 4, **look))
     years = _whole_numbers([year for found in report.forecasts.by_year.values() for year in found.index])
-    return _figure(markers, years, {}, shapes=[_level(0.0)])
+    chance = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0.0, "y1": 0.0}
+    chance |= {"line": {"width": 1.5, "dash": "dot"}, "layer": "below"}
+    return _figure(markers, years, {}, shapes=[chance])
 
 
 def _calibration(report: Report, forecaster: str) -> Figure:
     table, color = report.forecasts.deciles[forecaster], report.forecasts.skill["color"][forecaster]
     bars = {"type": "bar", "marker": {"color": color}, "error_y": _interval(table, 6)}
     realized = _trace("realized", table.index, table["value"], 6, PERCENT, **bars)
-    forecast = _trace("forecast", table.index, table["forecast"], 6, PERCENT, **_line(colors.BLACK, 2.4))
+    forecast = _trace("forecast", table.index, table["forecast"], 6, PERCENT, **_line(BLACK, 2.4))
     deciles = _whole_numbers(table.index, "decile of the forecast, lowest to highest")
     return _figure([realized, forecast], deciles, SHARE)
 
@@ -203,12 +209,6 @@ def _whole_numbers(values: Sequence[float], title: str = "") -> Options:
     """Ask for a tick at every whole number where there are few: plotly would put some between."""
     few = {"dtick": 1} if len(values) and max(values) - min(values) <= 12 else {}
     return {"title": {"text": title}, "type": "linear", "tickformat": "d", "nticks": 12, "showgrid": False, **few}
-
-
-def _level(value: float) -> Options:
-    """Give a thin line that marks what is nothing."""
-    ends = {"xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value}
-    return {"type": "line", **ends, "line": {"width": 1.5, "dash": "dot"}, "layer": "below"}
 
 
 def _interval(found: pd.DataFrame, digits: int) -> Options:

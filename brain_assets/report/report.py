@@ -7,7 +7,9 @@ returns of years in a row are those of one portfolio. A policy that was also tra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import colorsys
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,18 +19,47 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.errors import TableError
 from brain_assets.forecasting.average import families_in
-from brain_assets.forecasting.metrics import MIN_SYMBOLS, mean_skill
-from brain_assets.forecasting.walkforward import YARDSTICKS, column_label, forecast_weeks, weekly_correlations
+from brain_assets.forecasting.metrics import MIN_SYMBOLS, Skill, mean_skill
+from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS, column_label, forecast_weeks, weekly_correlations
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import week_times, years_of_weeks
 from brain_assets.portfolio.arithmetic import CONSTRAINTS
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, family_of_seed, is_tenth
 from brain_assets.portfolio.strategy import CASH, TUNING_TRIALS, Trial, weekly_sharpe_ratios, weights_table
+from brain_assets.registry import AVERAGE
 from brain_assets.report import metrics
-from brain_assets.report.colors import FORECASTERS, STRATEGIES, colors_of
 
 MAX_LINES = 5
 """Lines that a chart shows at first: more are read by nobody."""
+
+GRAY, BLACK = "#8a8a8a", "#222222"
+
+STRATEGIES: Mapping[str, str] = {
+    "ppo": "#0072B2",
+    "sac": "#D55E00",
+    "direct": "#882255",
+    EQUAL_WEIGHT: BLACK,
+    "buy_and_hold": GRAY,
+    "risk_parity": "#009E73",
+    "min_variance": "#56B4E9",
+    "momentum_top": "#CC79A7",
+    "past_year_top": "#AA4499",
+    "reversal_top": "#C9A227",
+    "lstm_top": "#E69F00",
+    "patchtst_top": "#8C6D1F",
+    "ridge_top": "#4B4B9F",
+    "boosting_top": "#7FB800",
+}
+"""Their colours, after Okabe & Ito (2008): told apart by the colour-blind too; dashes tell the rest apart."""
+
+FORECASTERS: Mapping[str, str] = {
+    "lstm": "#0072B2",
+    "patchtst": "#D55E00",
+    "ridge": "#009E73",
+    "boosting": "#CC79A7",
+    AVERAGE: "#E69F00",
+    MOMENTUM: GRAY,
+}
 
 
 class Doubt(NamedTuple):
@@ -103,10 +134,7 @@ class Report:
 
 
 def build_report(
-    backtests: pd.DataFrame,
-    forecasts: pd.DataFrame,
-    trials: Sequence[Trial],
-    market: MarketNote,
+    backtests: pd.DataFrame, forecasts: pd.DataFrame, trials: Sequence[Trial], market: MarketNote
 ) -> Report:
     """Put the tables together, of `backtests` and `forecasts` of the years of the report, in any order.
 
@@ -151,6 +179,16 @@ def build_report(
     )
 
 
+def colors_of(names: Collection[str], ours: Mapping[str, str]) -> list[str]:
+    """Give each name its colour, which for one that is not ours follows from the name alone."""
+    found = []
+    for name in names:
+        number = zlib.crc32(name.encode())
+        parts = colorsys.hls_to_rgb(number % 65_536 / 65_536, 0.3 + 0.15 * (number % 3), 0.6)
+        found.append(ours.get(name) or "#" + "".join(f"{round(255 * part):02x}" for part in parts))
+    return found
+
+
 def _is_policy(name: str) -> bool:
     return name in registry.names() and registry.get(name).role == "policy"
 
@@ -179,23 +217,16 @@ def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
     A forecaster that never had a model is left out; the tables are empty if there are no forecasts.
     """
     if forecasts.empty:
-        names = ["label", "n_weeks", "rank_correlation", "t_statistic", "smallest_detectable"]
-        return ForecastTables(pd.DataFrame(columns=names), {}, {})
+        return ForecastTables(pd.DataFrame(columns=["label", *Skill._fields]), {}, {})
     weekly = weekly_correlations(forecasts)
     models = [name for name in weekly if name not in YARDSTICKS]
     years = weekly.groupby(years_of_weeks(weekly.index.to_numpy().astype("datetime64[D]")))
     by_year = pd.concat({year: metrics.mean_estimates(rows) for year, rows in years})
-    skills = [mean_skill(weekly[name].to_numpy()) for name in weekly]
-    columns = {
-        "label": [column_label(name) for name in weekly],
-        "color": colors_of(weekly.columns, FORECASTERS),
-        "n_weeks": [each.n_weeks for each in skills],
-        "rank_correlation": [metrics.Estimate(*row) for row in metrics.mean_estimates(weekly).to_numpy()],
-        "t_statistic": [each.t_statistic for each in skills],
-        "smallest_detectable": [each.smallest_detectable for each in skills],
-    }
+    skill = pd.DataFrame([mean_skill(weekly[name].to_numpy()) for name in weekly], weekly.columns)
+    estimates = [metrics.Estimate(*row) for row in metrics.mean_estimates(weekly).to_numpy()]
+    labels, colors = map(column_label, weekly), colors_of(weekly.columns, FORECASTERS)
     return ForecastTables(
-        skill=pd.DataFrame(columns, index=weekly.columns),
+        skill=skill.assign(label=list(labels), color=colors, rank_correlation=estimates),
         by_year={name: by_year.xs(name, level=1).dropna(subset="value") for name in weekly},
         deciles={name: found for name in models if len(found := _deciles(forecasts, name))},
     )

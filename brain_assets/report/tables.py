@@ -13,7 +13,7 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.check_result import NO_BREAK, format_figure
-from brain_assets.forecasting.walkforward import YARDSTICKS, column_label
+from brain_assets.forecasting.walkforward import YARDSTICKS
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.strategy import CASH, annual_return, sharpe_ratio
@@ -232,7 +232,8 @@ def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
     policies, models = report.policies, report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
     leads = dict(zip(policies["label"], policies["active_return"], strict=True))
-    skills = dict(zip(models["label"].map(_forecaster), models["rank_correlation"], strict=True))
+    names = models["label"].where(models.index != AVERAGE, "the average")
+    skills = dict(zip(names, models["rank_correlation"], strict=True))
     findings = [_lead(each) for each in policies.itertuples() if each.active_return.side]
     for name, found in skills.items():
         if found.side:
@@ -281,15 +282,6 @@ def _list(parts: Iterable[str], word: str = "and") -> str:
     """Join parts as a sentence does."""
     *others, last = [*parts] or [""]
     return f"{', '.join(others)}{',' * (len(others) > 1)} {word} {last}" if others else last
-
-
-def _forecaster(label: str) -> str:
-    return "the average" if label == column_label(AVERAGE) else label
-
-
-def forecasts_of(label: str) -> str:
-    """Name the forecasts of a forecaster, or the average of all, in a sentence."""
-    return "the averaged forecasts" if label == column_label(AVERAGE) else f"{label}'s forecasts"
 
 
 def _interval(found: Estimate, factor: float, digits: int) -> str:

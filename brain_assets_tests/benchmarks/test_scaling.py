@@ -35,15 +35,12 @@ def made_by_hand() -> list[Point]:
     return points
 
 
-def test_a_fit_finds_the_sum_that_the_values_are_of() -> None:
+def test_a_fit_finds_the_sum_that_the_values_are_of_and_an_exponent_tells_linear_from_quadratic() -> None:
     cost = fit(SIZES, [2 + 3 * s + 0.5 * s * y for s, y in SIZES], LINEAR)
     assert cost.coefficients == pytest.approx((2, 3, 0.5), rel=1e-6)
     assert cost.at(5_000, 30) == pytest.approx(2 + 15_000 + 75_000)
     assert cost.words() == "2 + 3 s + 0.5 s y"
     assert min(fit(SIZES, [s * y - 0.01 * s for s, y in SIZES], LINEAR).coefficients) >= 0
-
-
-def test_an_exponent_tells_linear_from_quadratic() -> None:
     assert exponent([100, 500, 7_500], [3, 15, 225]) == pytest.approx(1)
     assert exponent([100, 500, 7_500], [100, 2_500, 562_500]) == pytest.approx(2)
     rows = {row[0]: row for row in growth_rows([p for p in made_by_hand() if p.stage != SIMULATE])}

@@ -3,7 +3,8 @@
 import dagster as dg
 import pytest
 
-from brain_assets.graph.build import Project, open_project
+from brain_assets.graph.build import open_project
+from brain_assets.graph.project import Project
 from brain_assets.settings import read_settings
 
 PLUGINS = "examples.pls_forecaster,examples.momentum_policy"

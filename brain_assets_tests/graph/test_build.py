@@ -11,8 +11,9 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.test_utils import freeze_time
 
 from brain_assets.errors import SettingsError, StorageError
-from brain_assets.graph.build import Project, open_project
+from brain_assets.graph.build import open_project
 from brain_assets.graph.options import WALKFORWARD
+from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from, table_store
 from brain_assets.graph.years import Years
 from brain_assets.market.sample import SampleMarket

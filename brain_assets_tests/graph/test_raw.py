@@ -14,7 +14,7 @@ from brain_assets.live.market import LiveMarket
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.schema import Finding, attach
-from brain_assets.prove.perturbation import RecordedMarket
+from brain_assets.prove.runs import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket

@@ -31,25 +31,26 @@ from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top
 from brain_assets.portfolio.dataset import fit_observation_scaler
+from brain_assets.prove import testing
 from brain_assets.prove.no_lookahead import (
     GUARDED,
     LEAK,
     PASSED,
     VOID,
     LookaheadResult,
+    compare_runs,
     default_dates,
     prove_no_lookahead,
 )
-from brain_assets.prove.perturbation import RecordedMarket
-from brain_assets.prove.runs import GraphRuns, quick_options
+from brain_assets.prove.runs import GraphRuns, RecordedMarket, quick_options
 from brain_assets.prove.testing import assert_no_lookahead
-from brain_assets.registry import Families, families_of
+from brain_assets.registry import Families
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.user_files.market import FilesMarket
-from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.conftest import FAMILIES, SYMBOLS
 from examples.momentum_policy import MomentumRank
 from examples.pls_forecaster import Pls, PlsConfig
 
@@ -224,9 +225,14 @@ def rule_that_looks_at_its_own_week(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def few_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the two that look for weights by optimization, and take a second a year."""
+    """Optimize no weights, which takes a second a year, but those of the LSTM's tilt."""
     rules = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "momentum_top")}
     monkeypatch.setattr(baselines, "BASELINES", rules)
+    wrap(monkeypatch, baselines, "forecast_tilt", lambda tilt, family: (tilt if family == "lstm" else fixed)(family))
+
+
+def fixed(_: str) -> baselines.Rule:
+    return baselines.equal_weight
 
 
 LSTM_2019, LSTM_2020 = "models/lstm/snapshot-2019-12-31/", "models/lstm/snapshot-2020-12-31/"
@@ -238,13 +244,7 @@ LEAKS = (
     (universe_chosen_at_the_end, "lstm", JULY, LSTM_2019 + LEARNED, "raw_prices"),
     (normalized_by_full_sample_statistics, "lstm", JULY, LSTM_2020 + LEARNED, "raw_prices"),
     (centred_rolling_window, "lstm", JULY, f"{FORECASTS}, {AAA}, lstm:", "lstm_snapshot"),
-    (
-        week_labelled_by_its_last_day,
-        "lstm",
-        JULY,
-        f"{FORECASTS}, week of 2020-01-03, AAA, lstm_source",
-        "lstm_snapshot",
-    ),
+    (week_labelled_by_its_last_day, "lstm", JULY, f"{FORECASTS}, week of 2020-01-03, AAA, lstm_so", "lstm_snapshot"),
     (forecasts_smoothed_in_the_asset, "lstm", JULY, f"{FORECASTS}, {AAA}, lstm:", "lstm_snapshot"),
     (momentum_up_to_the_end_of_the_week, "lstm", JULY, f"{FORECASTS}, {AAA}, momentum", "raw_prices"),
     (fiscal_date_for_filing_date, "patchtst", JULY, FORECASTS, "raw_fundamentals"),
@@ -301,10 +301,11 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     assert result.differences[0].message.startswith(first), result.message
 
 
-# A user's files
+# The code as it is
 
 
-def test_files_pass(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("few_rules")
+def test_code_as_it_is_and_examples_pass_on_files_of_a_user(tmp_path: Path) -> None:
     """Bars in two CSV files, filings in Parquet, and a headline a session and symbol at noon in New York."""
     folder = tmp_path / "files"
     folder.mkdir()
@@ -317,22 +318,15 @@ def test_files_pass(tmp_path: Path) -> None:
     headlines = pd.DataFrame({"published": noon, "symbol": bars["symbol"], "title": titles})
     headlines.to_csv(folder / "headlines.csv", index=False)
     MARKET.fundamentals(START, END).table.to_parquet(folder / "fundamentals.parquet", index=False)
-    [result] = assert_no_lookahead(tmp_path / "runs", FilesMarket(folder), **YEARS, dates=[JULY], configs={})
-    assert result.later_changed["raw_news_sentiment"] > 0
-
-
-# The code as it is
-
-
-@pytest.mark.usefixtures("few_rules")
-def test_code_as_it_is_passes(tmp_path: Path) -> None:
+    market = RecordedMarket(FilesMarket(folder), START, END, lambda texts: np.linspace(-1.0, 1.0, len(texts)))
     lines: list[str] = []
-    runs = runs_of(families_of().by_name, MARKET, lines.append)
-    [result] = prove_no_lookahead(MARKET, runs, tmp_path, [JULY])
+    runs = runs_of((*FAMILIES, "pls", "momentum_rank"), market, lines.append)
+    [result] = prove_no_lookahead(market, runs, tmp_path, [JULY])
     assert result.result == PASSED, result.message
     assert lines[0] == "the market as it is"
     assert re.fullmatch(r"  2019 raw tables made in \d+\.\d s", lines[1])
     assert result.assets == [asset.key.to_user_string() for asset in runs.yearly]
+    assert {"lstm_snapshot", "pls_snapshot", "ppo_policy", "momentum_rank_policy", "backtest"} < set(result.assets)
     assert all(result.later_changed[asset] > 0 for asset in result.assets)
     assert all(result.compared[asset, f"materialization of {asset}[2019]"] > 3 for asset in result.assets)
     for name in FILES:
@@ -350,7 +344,8 @@ def test_code_as_it_is_passes_with_symbols_that_come_and_go(tmp_path: Path) -> N
             return bars[~is_late & ~is_gone].reset_index(drop=True)
 
     market = Changing(tuple(f"S{i:02d}" for i in range(13)), seed=3)
-    assert [result.after for result in assert_no_lookahead(tmp_path, market, seed=5)] == default_dates([2020, 2021])
+    found = assert_no_lookahead(tmp_path, market, **YEARS, seed=5)
+    assert [result.after for result in found] == [YEAR_END, JULY]
 
 
 # Families of a stranger's
@@ -369,28 +364,24 @@ class Peeking(Pls):
 class Foreseeing(MomentumRank):
     """Holds what will rise most this week: rows of the past and rows of the future lie in one array."""
 
-    name = "foreseeing"
+    name, forecaster = "foreseeing", "peeking"
 
     def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
         return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
 
 
 @pytest.mark.usefixtures("few_rules")
-def test_examples_pass_and_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
-    def proof(*names: str) -> LookaheadResult:
-        configs = {name: registry.get(name).Config(**registry.get(name).quick) for name in names}
-        [result] = assert_no_lookahead(tmp_path / names[-1], MARKET, **YEARS, dates=[JULY], configs=configs)
-        return result
-
+def test_leaks_of_strangers_are_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for family in (Peeking, Foreseeing):
         registry.register(family)
-    assert {"pls_snapshot", "walkforward_forecasts", "momentum_rank_policy"} < set(
-        proof("lstm", "pls", "momentum_rank").assets
-    )
-    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, peeking"):
-        proof("peeking")
-    with pytest.raises(AssertionError, match=r"LOOK AHEAD.* backtests/2020.parquet, week of 2020-07-06, foreseeing"):
-        proof("lstm", "foreseeing")
+    results: list[LookaheadResult] = []
+    wrap(monkeypatch, testing, "prove_no_lookahead", lambda prove, *given: results.extend(prove(*given)) or results)
+    configs = {"peeking": PlsConfig(), "foreseeing": Foreseeing.Config()}
+    with pytest.raises(AssertionError, match=rf"LOOK AHEAD.* {FORECASTS}, {AAA}, peeking: "):
+        assert_no_lookahead(tmp_path, MARKET, **YEARS, dates=[JULY], configs=configs)
+    [result] = results
+    assert any(re.match(f"{WEIGHTS}.*, foreseeing, weights: ", found.message) for found in result.differences)
+    assert {found.asset for found in result.differences} == {"walkforward_forecasts", "backtest"}  # no model differs
 
 
 # What gives no verdict
@@ -400,9 +391,8 @@ def test_what_proves_nothing_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_
     for date in (datetime.date(2018, 1, 15), datetime.date(2020, 12, 31)):
         with pytest.raises(SettingsError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
             result_of(tmp_path, date)
-    with monkeypatch.context() as patch:
-        patch.setattr(RecordedMarket, "perturbed", lambda market, *_: market)
-        result = result_of(tmp_path / "same", JULY, [])
+    run = runs_of([])(MARKET, tmp_path / "same")
+    result = compare_runs(run, run, JULY)
     assert result.result == VOID
     assert "nothing differs after it in raw_prices" in result.message
 

@@ -93,7 +93,7 @@ def test_partial_least_squares_find_a_reversal_and_nothing_where_there_is_none()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES[1:])  # the first by its command, in `test_command`
 def test_our_families_find_it_too(family: str) -> None:
     (found,) = prove_skill([family], quick=True)
     assert found.passed, found

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import matplotlib.colors
 import numpy as np
 import pytest
 
-from benchmarks.pictures import report_pictures
 from brain_assets.errors import TableError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE, Finding, attach
@@ -18,7 +16,7 @@ from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, metadata_of
 from brain_assets_tests.market.test_price_checks import OPEN_TO_CLOSE, YEAR, between, year_of_bars
-from brain_assets_tests.report.toy_results import backtest_table, forecast_table, toy_report
+from brain_assets_tests.report.toy_results import backtest_table, forecast_table
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
 
@@ -84,13 +82,6 @@ def test_without_a_backtest_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"expected a backtest of a year from 2019 to \d+, the earlier first"):
         make(MemoryTableStore(), tmp_path)
     assert not (tmp_path / "reports").exists()
-
-
-def test_pictures_have_something_of_every_strategy_and_forecaster() -> None:
-    pictures, tables = report_pictures(toy_report()), (toy_report().strategies, toy_report().forecasts.skill)
-    for picture, table in zip((pictures["equity"], pictures["rank_correlation"]), tables, strict=True):
-        drawn = {matplotlib.colors.to_hex(line.get_color()) for line in picture.axes[0].get_lines()}
-        assert {color.lower() for color in table["color"]} <= drawn
 
 
 def test_it_says_what_is_doubted_in_the_stored_tables_of_its_years_and_those_before(

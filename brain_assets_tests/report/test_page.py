@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
-from brain_assets.report.page import MAX_SYMBOLS, MAX_WEIGHTS, report_figures, report_page
-from brain_assets.report.report import MAX_LINES, Doubt, Report, build_report
+from brain_assets.report.page import AREAS, MAX_SYMBOLS, MAX_WEIGHTS, report_figures, report_page
+from brain_assets.report.report import MAX_LINES, STRATEGIES, Doubt, Report, build_report, colors_of
 from brain_assets.report.tables import conclude
 from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report, unpacked
 
@@ -80,7 +79,9 @@ def test_weights_add_up_end_with_cash_and_small_ones_of_many_symbols_are_one_are
     assert [trace.fillcolor for trace in figure.data] == list(AREAS)
 
 
-def test_rank_correlations_stand_beside_each_other_at_their_year(figures: dict[str, Any]) -> None:
+def test_forecasts_stand_beside_each_other_at_their_year_and_deciles_are_of_the_table(
+    figures: dict[str, Any],
+) -> None:
     figure, found = figures["rank_correlation"], toy_report().forecasts.by_year["lstm"]
     assert [trace.name for trace in figure.data] == ["LSTM", "PatchTST", "4-week momentum"]
     lstm, patchtst, momentum = figure.data
@@ -89,9 +90,6 @@ def test_rank_correlations_stand_beside_each_other_at_their_year(figures: dict[s
     assert lstm.y[0] == pytest.approx(found["value"][2020], abs=1e-4)
     assert lstm.error_y.arrayminus[0] == pytest.approx(found["value"][2020] - found["low"][2020], abs=1e-4)
     assert np.isnan(lstm.error_y.array[1])  # seven weeks of 2021
-
-
-def test_calibration_is_that_of_the_table(figures: dict[str, Any]) -> None:
     calibration, table = values(figures["calibration_lstm"]), toy_report().forecasts.deciles["lstm"]
     np.testing.assert_allclose(calibration["realized"], table["value"], atol=1e-6)
     np.testing.assert_allclose(calibration["forecast"], table["forecast"], atol=1e-6)
@@ -99,9 +97,8 @@ def test_calibration_is_that_of_the_table(figures: dict[str, Any]) -> None:
 
 def test_more_than_can_be_read_waits_for_a_click() -> None:
     drawn = report_figures(MANY)
-    for name in ("equity", "drawdowns"):
-        shown = [trace.name for trace in drawn[name].data if trace.visible is True]
-        assert shown == [*(f"rule {number:02d}" for number in range(MAX_LINES - 1)), "equal weight"]
+    shown = [trace.name for trace in drawn["equity"].data if trace.visible is True]
+    assert shown == [*(f"rule {number:02d}" for number in range(MAX_LINES - 1)), "equal weight"]
     assert sum(name.startswith("weights_") for name in drawn) == MAX_WEIGHTS
     assert drawn["costs"].layout.height >= 21 * 20  # room for their names
     forecasts = toy_report().forecasts
@@ -131,14 +128,13 @@ def page() -> str:
     return report_page(toy_report())
 
 
-def test_it_needs_nothing_from_elsewhere_is_small_and_the_same_for_equal_figures(page: str) -> None:
+def test_it_needs_nothing_from_elsewhere_is_small_and_carries_plotly_and_every_figure(
+    page: str, figures: dict[str, Any]
+) -> None:
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
     assert "@import" not in page
     assert len(page.encode()) < 3 * 2**20
     assert report_page(toy_report()) == page
-
-
-def test_it_carries_plotly_and_every_figure(page: str, figures: dict[str, Any]) -> None:
     assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
     carried = unpacked(page, "figures")
     assert list(json.loads(carried)) == list(figures) == re.findall('data-chart="([^"]+)"', html.unescape(page))
@@ -159,15 +155,12 @@ def test_it_begins_with_the_conclusion_and_names_are_text_not_markup(page: str) 
     assert {"to-risk", "to-worst-drawdowns", "to-returns-by-month"} < set(heads)
 
 
-def test_years_have_their_weeks_and_months_those_that_end_in_them(page: str) -> None:
+def test_years_have_their_weeks_and_months_those_that_end_in_them_and_doubts_are_named(page: str) -> None:
     yearly, monthly = (page.split(f'id="{name}"')[1].split("</table>")[0] for name in ("yearly", "monthly_ppo"))
     assert '2020<small>53 weeks</small></th><th scope="col">2021<small>7 weeks</small></th>' in yearly
     of_ppo = re.findall("([^<>]+)</td>", yearly.split(">PPO</th>")[1])
     assert of_ppo[1] == f"{100 * (np.prod(1 + toy_report().returns['ppo'][53:]) - 1):.1f} %".replace("-", "−")
     assert re.findall("([^<>]+)</td>", monthly.split(">2021</th>")[1])[11] == "–"
-
-
-def test_weeks_that_are_left_out_and_doubts_of_the_data_are_named(page: str) -> None:
     assert f"<dd>{toy_report().market.caveat}</dd>" in page
     assert "left out" not in page
     assert "Data</h2>" not in page  # nobody asked

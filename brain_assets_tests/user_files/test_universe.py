@@ -19,7 +19,7 @@ from brain_assets.market.schema import findings_of
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.backtest import backtest
-from brain_assets.prove.perturbation import RecordedMarket
+from brain_assets.prove.runs import RecordedMarket
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.user_files.market import FilesMarket
 

@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.errors import SettingsError
 from brain_assets.market.signals import RATIO_LIMITS
-from brain_assets.prove.perturbation import ADDED, RecordedMarket
+from brain_assets.prove.runs import ADDED, RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import SYMBOLS
 
@@ -21,17 +21,15 @@ def score(titles):
     raise AssertionError("a market of scores asks for none")
 
 
-@pytest.fixture(scope="module")
-def perturbed() -> RecordedMarket:
-    return RecordedMarket(SimulatorMarket(SYMBOLS, seed=1), START, END).perturbed(AFTER, seed=4)
-
-
 def halves(frame: pd.DataFrame, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     early = frame[column] <= pd.Timestamp(AFTER)
     return frame[early].reset_index(drop=True), frame[~early].reset_index(drop=True)
 
 
-def test_bars_after_the_date_are_others_and_still_bars(market: SimulatorMarket, perturbed: RecordedMarket) -> None:
+def test_what_comes_after_the_date_is_other_and_still_a_market(market: SimulatorMarket) -> None:
+    recorded = RecordedMarket(market, START, END)
+    perturbed = recorded.perturbed(AFTER, seed=4)
+    pd.testing.assert_frame_equal(recorded.prices(JUNE, JULY), market.prices(JUNE, JULY))
     (early, before), (same, late) = (halves(each.prices(START, END), "date") for each in (market, perturbed))
     pd.testing.assert_frame_equal(early, same, check_exact=True)
     [gone] = set(SYMBOLS) - set(late["symbol"])  # a fifth of six
@@ -42,9 +40,6 @@ def test_bars_after_the_date_are_others_and_still_bars(market: SimulatorMarket, 
     for name in ("open", "close", "volume"):
         assert (both[name] != both[f"{name}_other"]).all()
     assert not np.allclose(both["open_other"] / both["open"], both["close_other"] / both["close"])
-
-
-def test_scores_and_filings_after_the_date_are_others(market: SimulatorMarket, perturbed: RecordedMarket) -> None:
     news = [halves(each.news_sentiment(START, END, score).table, "date") for each in (market, perturbed)]
     filings = [halves(each.fundamentals(START, END).table, "filed") for each in (market, perturbed)]
     for before, after in (news, filings):
@@ -55,18 +50,7 @@ def test_scores_and_filings_after_the_date_are_others(market: SimulatorMarket, p
     assert (both["n_articles_x"] < both["n_articles_y"]).all()
     assert (filings[1][1]["period_end"] < "2020-01-01").any()  # quarters that were known are restated
     assert filings[1][1]["net_margin"].between(*RATIO_LIMITS["net_margin"]).all()
-
-
-def test_a_recording_says_what_the_market_says(market: SimulatorMarket) -> None:
-    recorded = RecordedMarket(market, START, END)
-    for one, other in (
-        (recorded.prices(JUNE, JULY), market.prices(JUNE, JULY)),
-        (recorded.news_sentiment(JUNE, JULY, score).table, market.news_sentiment(JUNE, JULY, score).table),
-        (recorded.fundamentals(JUNE, JULY).table, market.fundamentals(JUNE, JULY).table),
-    ):
-        pd.testing.assert_frame_equal(one, other)
-    assert not recorded.perturbed(AFTER, 4).prices(JULY, END).equals(recorded.perturbed(AFTER, 5).prices(JULY, END))
-    with pytest.raises(
-        SettingsError, match=r"--after: expected a date with bars in the 30 days up to it, got 2019-07-01"
-    ):
+    assert not perturbed.prices(JULY, END).equals(recorded.perturbed(AFTER, seed=5).prices(JULY, END))
+    words = r"--after: expected a date with bars in the 30 days up to it, got 2019-07-01"
+    with pytest.raises(SettingsError, match=words):
         recorded.perturbed(datetime.date(2019, 7, 1))
