@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from brain_assets.check_result import CheckResult, listed
 from brain_assets.forecasting.average import families_in, newest_cutoff
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.walkforward import forecast_matrices
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.formatting import CheckResult, listed
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_assets.check_result import listed
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError
+from brain_assets.formatting import listed
 from brain_assets.live.edgar import EdgarFundamentals
 from brain_assets.live.yahoo import Batch, possible_bars
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable

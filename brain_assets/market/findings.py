@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from brain_assets.check_result import CheckResult
+from brain_assets.formatting import CheckResult
 
 FINDINGS = "findings"  # key in ``DataFrame.attrs``
 ROWS_TAKEN, SYMBOLS_FOUND = "rows_taken", "symbols_found"  # the checks that show findings

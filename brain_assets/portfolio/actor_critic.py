@@ -13,7 +13,7 @@ from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset
 from brain_assets.portfolio.policy import Act, ForecasterName, OnProgress, Policy, SignalScale, TradingRate
-from brain_assets.store.scaler import Scaler
+from brain_assets.store.weights import Scaler
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import LogitNetwork

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from brain_assets.escaping import in_markdown
+from brain_assets.formatting import in_markdown
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:

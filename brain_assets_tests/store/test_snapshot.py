@@ -30,10 +30,9 @@ from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, SCALER, WEIGHTS, build, render_json
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.weights import write_arrays
+from brain_assets.store.weights import SCALER_NAMES, write_arrays
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 CUTOFF = cutoff_of_year(2018)
