@@ -55,7 +55,6 @@ def test_what_passes_is_tried_again_and_said(clock: FakeClock, caplog: pytest.Lo
         ([TransientError(f"number {i}") for i in range(1, 10)], RetryPolicy(attempts=5), 5),
         ([ValueError("number 1")], RetryPolicy(), 1),
         ([TransientError("number 1", wait=61)], RetryPolicy(longest_wait=60), 1),  # a server that asks for more
-        ([TransientError(f"number {i}", wait=10) for i in range(1, 99)], RetryPolicy(None, 0.001, 60, 35), 4),
     ],
 )
 def test_the_error_of_the_last_attempt_is_raised(
@@ -65,7 +64,6 @@ def test_the_error_of_the_last_attempt_is_raised(
     with pytest.raises(type(errors[0]), match=f"^number {calls}$"):
         retry(operation, policy, "do it")
     assert (operation.calls, len(clock.slept)) == (calls, calls - 1)
-    assert clock.now < 1000 + policy.total_seconds
 
 
 def test_waits_are_random_double_and_stop_growing(clock: FakeClock) -> None:

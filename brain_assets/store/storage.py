@@ -194,12 +194,12 @@ class SnapshotLocalStorage:
         return self._repo
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
-        """Push a snapshot; raises as `HubStore.push`."""
+        """Push a snapshot; raises as `HubStore.write`."""
         return self.upload(snapshot_name(cutoff_date))
 
     def upload(self, branch: str) -> HubCopy:
-        """Push the folder of a branch, as `HubStore.push` does."""
-        return self.repo.push(branch, self.files_of(branch))
+        """Push the folder of a branch, as `HubStore.write` does."""
+        return self.repo.write(branch, self.files_of(branch))
 
     def upload_version(self, name: str) -> HubCopy:
         """Push a main version, and ``main``, which follows the current one."""

@@ -53,7 +53,7 @@ def store(hub: LoopbackHub) -> HubStore:
 
 
 def test_first_push_makes_a_private_repo_and_a_branch_of_exactly_the_files(store: HubStore, hub: LoopbackHub) -> None:
-    copy = store.push(BRANCH, OURS)
+    copy = store.write(BRANCH, OURS)
     assert [(repo["organization"], repo["name"], repo["visibility"]) for repo in hub.created] == [
         ("user", "lstm", "private")
     ]
@@ -70,11 +70,11 @@ def test_a_push_is_one_commit_that_removes_what_else_a_branch_holds_and_names_wh
 ) -> None:
     hub.put(REPO, "main", {**THEIRS, "notes.txt": b"notes", "sub/x": b"x"})
     before = hub.put(REPO, branch, {**THEIRS, "old.bin": b"\0", "sub/notes.txt": b"notes"}).oid
-    copy = store.push(branch, OURS)
+    copy = store.write(branch, OURS)
     assert hub.files(REPO, branch) == OURS == store.read(branch)
     assert hub.commits(REPO, branch)[:2] == [copy.commit, before]
-    assert (copy.before, store.push(branch, OURS).before) == (before, "")
-    store.push("snapshot-2030-12-31", OURS)  # a new branch holds nothing of main
+    assert (copy.before, store.write(branch, OURS).before) == (before, "")
+    store.write("snapshot-2030-12-31", OURS)  # a new branch holds nothing of main
     assert hub.files(REPO, "snapshot-2030-12-31") == OURS
 
 
@@ -84,7 +84,7 @@ def test_xet_is_never_asked(hub: LoopbackHub, tmp_path: Path) -> None:
     pytest.importorskip("hf_xet")
     code = (
         "import sys; from brain_assets_tests.store.test_hub import OURS, BRANCH, open_store;"
-        "open_store(sys.argv[1]).push(BRANCH, OURS)"
+        "open_store(sys.argv[1]).write(BRANCH, OURS)"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, hub.endpoint],
@@ -118,7 +118,7 @@ def test_hub_that_cannot_be_asked_is_one_sentence(
     if endpoint == "offline":
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     store = open_store(endpoint if ":" in endpoint else hub, token)
-    for call in (lambda: store.push(BRANCH, OURS), lambda: store.read(BRANCH), store.list):
+    for call in (lambda: store.write(BRANCH, OURS), lambda: store.read(BRANCH), store.list):
         with pytest.raises(HubError) as caught:
             call()
         assert is_one_sentence(str(caught.value), *words)
