@@ -59,9 +59,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text, _ in (*GIVEN.values(), *((name, text, None) for name, text in HUB.items())):
         monkeypatch.setenv(name, text)
     settings = read_settings()
-    assert {family: settings.model_repo(family) for family in settings.families.by_name} == {
-        family: f"user/{family}" for family in FAMILIES
-    }
+    assert settings.model_repos == {family: f"user/{family}" for family in FAMILIES}
     assert settings.model_dump() == {name: value for name, (_, _, value) in GIVEN.items()}
 
 

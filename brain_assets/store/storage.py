@@ -38,7 +38,7 @@ CURRENT = "current"
 
 def hub_address(settings: Settings, family: str) -> HubAddress | None:
     """Give the repo of a family; None: snapshots stay on this machine."""
-    repo = settings.model_repo(family)
+    repo = settings.model_repos.get(family)
     return HubAddress(repo, settings.hf_token) if settings.storage_backend == "hf" and repo else None
 
 
