@@ -24,8 +24,8 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.store.manifest import FILES
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.storage import ModelCopy, compare, transfer
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
-from brain_assets.store.sync import ModelCopy, compare, transfer
 from brain_assets_tests.conftest import FAMILIES, MADE_UP
 from brain_assets_tests.loopback_hub import TOKEN, Fault, Files, LoopbackHub
 from brain_assets_tests.loopback_s3 import LoopbackS3
