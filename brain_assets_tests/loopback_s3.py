@@ -121,9 +121,13 @@ def _moto() -> Any:
 
 @contextmanager
 def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
-    """Start a server with an empty bucket, and let the environment name it; processes that are started find it too."""
+    """Start a server with an empty bucket, and let the environment name it; processes that are started find it too.
+
+    In this process, the client waits for a moment only before it asks again.
+    """
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.003)
     server = LoopbackS3()
     variables = {
         "AWS_ENDPOINT_URL": server.url,

@@ -33,10 +33,10 @@ from brain_assets_tests.store.hubs import (
     bind,
     fill,
     is_one_sentence,
+    made_up,
     open_store,
     publish,
 )
-from brain_assets_tests.store.places import made_up
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
