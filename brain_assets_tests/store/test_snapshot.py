@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
+from brain_assets import registry
 from brain_assets.errors import LookAheadError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
@@ -85,7 +87,7 @@ def refusal(files: Files, metadata: Callable[[dict], object] = lambda _: None, *
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_folder_loads_as_it_was_and_what_lies_beside_the_model_holds_the_same(
-    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], tmp_path: Path, family: str
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], tmp_path: Path, family: str, panel: PricePanel
 ) -> None:
     """Without this, every other test here could pass for the wrong reason."""
     snapshot, files = snapshots[family], made[family]
@@ -105,6 +107,10 @@ def test_a_folder_loads_as_it_was_and_what_lies_beside_the_model_holds_the_same(
     rows = np.random.default_rng(0).normal(size=(3, len(mean)))
     np.testing.assert_array_equal(scaler.transform(rows), (rows - mean) / scale)
     assert pickle.dumps(scaler, protocol=4) == files[SCALER]  # as if a fitted one had been pickled
+    if family in registry.families_of().forecasters:
+        weeks = complete_weeks(panel.sessions)
+        weeks = weeks.select(weeks.year == 2021)
+        np.testing.assert_array_equal(loaded.forecast(panel, weeks), snapshot.forecast(panel, weeks))
 
 
 def test_weeks_that_begin_on_or_before_the_cutoff_are_refused(snapshots: Mapping[str, ModelSnapshot]) -> None:
