@@ -44,11 +44,6 @@ class LoopbackS3:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def stop(self) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-
     def place(self, prefix: str = "prefix") -> UPath:
         place = parse_place(f"s3://{BUCKET}/{prefix}")
         assert isinstance(place, UPath)
@@ -129,15 +124,9 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
         monkeypatch.delenv(name)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.003)
     server = LoopbackS3()
-    variables = {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
+    variables = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    variables |= {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    variables |= {"AWS_ENDPOINT_URL": server.url, "NO_PROXY": "127.0.0.1"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     forget_connections()
@@ -150,5 +139,7 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
         server.requests.clear()
         yield server
     finally:
-        server.stop()
+        server.released.set()
+        server._server.shutdown()
+        server._server.server_close()
         forget_connections()

@@ -59,14 +59,9 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     yield
-    forget_modules(tmp_path)
-
-
-def forget_modules(folder: Path) -> None:
-    """Let modules of a folder be imported anew; others that a test has loaded stay, since more rests on them."""
     files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-    for name in [name for name, file in files.items() if file.startswith(str(folder))]:
-        del sys.modules[name]
+    for name in [name for name, file in files.items() if file.startswith(str(tmp_path))]:
+        del sys.modules[name]  # others that a test has loaded stay, since more rests on them
 
 
 def write(name: str, body: str) -> str:
