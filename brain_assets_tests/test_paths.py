@@ -124,8 +124,7 @@ def test_trouble_that_passes_is_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "n_requests"),
-    [(500, "InternalError, made up", 3), (403, "AccessDenied, made up", 1)],
+    ("status", "said", "n_requests"), [(500, "InternalError, made up", 3), (403, "AccessDenied, made up", 1)]
 )
 def test_trouble_without_end_is_one_sentence(
     s3: LoopbackS3, place: UPath, status: int, said: str, n_requests: int

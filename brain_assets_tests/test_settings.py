@@ -71,8 +71,7 @@ def test_every_variable_is_read_and_an_empty_one_is_none(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [(" BBB , AAA ,", ("BBB", "AAA")), ("BRK-B,005930.KS", ("BRK-B", "005930.KS")), (",", ())],
+    ("text", "expected"), [(" BBB , AAA ,", ("BBB", "AAA")), ("BRK-B,005930.KS", ("BRK-B", "005930.KS")), (",", ())]
 )
 def test_symbols_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]) -> None:
     monkeypatch.setenv("BRAIN_SYMBOLS", text)

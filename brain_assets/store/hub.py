@@ -154,11 +154,7 @@ class HubStore:
 
     def _fetch(self, path: str, branch: "ModelInfo") -> bytes:
         """Read a file; of one that is longer than its listing says, no more than shows it: it may never end."""
-        from huggingface_hub.utils import (  # type: ignore[attr-defined]
-            build_hf_headers,
-            hf_raise_for_status,
-            http_stream_backoff,
-        )
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff  # type: ignore[attr-defined]
 
         url, data = f"{self._api.endpoint}/{self.repo}/resolve/{branch.sha}/{path}", bytearray()
         size = getattr(_listed(branch).get(path), "size", None) or 0

@@ -63,11 +63,7 @@ class SnapshotLocalStorage:
     """
 
     def __init__(
-        self,
-        family: str,
-        root: str | DataPath | None = None,
-        hub: HubAddress | None = None,
-        market: str | None = None,
+        self, family: str, root: str | DataPath | None = None, hub: HubAddress | None = None, market: str | None = None
     ) -> None:
         if family not in registry.names():
             known = ", ".join(registry.names())

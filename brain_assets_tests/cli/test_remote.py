@@ -11,12 +11,7 @@ import pytest
 from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import (
-    in_own_process,
-    outcomes,
-    states,
-    write_config,
-)
+from brain_assets_tests.backfills import in_own_process, outcomes, states, write_config
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import NAMES as ASSETS

@@ -12,13 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from brain_assets.errors import (
-    BrainAssetsError,
-    HubError,
-    MissingSnapshotError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import BrainAssetsError, HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.graph.snapshots import publish as publish_snapshot
 from brain_assets.store.hub import HubAddress, HubStore
 from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
@@ -26,17 +20,7 @@ from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import READ_TOKEN, TOKEN, Fault, Files, LoopbackHub
-from brain_assets_tests.store.hubs import (
-    BRANCH,
-    DATE,
-    REPO,
-    bind,
-    fill,
-    is_one_sentence,
-    made_up,
-    open_store,
-    publish,
-)
+from brain_assets_tests.store.hubs import BRANCH, DATE, REPO, bind, fill, is_one_sentence, made_up, open_store, publish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.errors import (
-    DamagedSnapshotError,
-    HubError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import DamagedSnapshotError, HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
