@@ -232,7 +232,9 @@ def _beside(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".new-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.parent)
+        for entry in path.parent.iterdir():  # what dead processes left
+            if (match := _TEMPORARY.fullmatch(entry.name)) and not is_running(int(match["process"])):
+                _remove(entry)
         yield temporary
         _flush(path.parent)
     except OSError as error:
@@ -253,14 +255,6 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove the temporary siblings that dead processes left in a folder."""
-    for entry in parent.iterdir():
-        match = _TEMPORARY.fullmatch(entry.name)
-        if match and not is_running(int(match["process"])):
-            _remove(entry)
 
 
 def _remove(path: Path) -> None:

@@ -129,6 +129,8 @@ class HubStore:
         Repo (private) and branch, which begins with what ``main`` holds, are made if they are missing. May be called
         again at any time, also by two at once.
         """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
         with self._asked(f"take {name}", name):
             found = self._find(name)
             if found is None and name != MAIN_BRANCH:  # which every repo has
@@ -139,8 +141,14 @@ class HubStore:
                 return HubCopy(url, str(branch.sha), False)
             if found and self._market is not None:
                 self._refuse_another_market(name, found)
-            commit = self._commit(name, branch, files)
-            return HubCopy(url, commit, True, str(found.sha) if found and MANIFEST in _listed(found) else "")
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [
+                *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),  # open files: never over Xet
+                *(CommitOperationDelete(path, is_folder=False) for path in _listed(branch) if path not in files),
+            ]
+            done = self._api.create_commit(  # all or nothing, on top of what the branch was
+                self.repo, operations, commit_message=f"Push {name}", revision=name, parent_commit=branch.sha
+            )
+            return HubCopy(url, done.oid, True, str(found.sha) if found and MANIFEST in _listed(found) else "")
 
     def _look(self, name: str) -> "ModelInfo":
         """List a branch: its commit, and what the Hub says of the files in that."""
@@ -178,18 +186,6 @@ class HubStore:
             report(f"{self.repo}: makes the repo, private")
             self._api.create_repo(self.repo, private=True, exist_ok=True)
             return None
-
-    def _commit(self, name: str, branch: "ModelInfo", files: Mapping[str, bytes]) -> str:
-        """Commit what a branch lacks on top of what it was, all or nothing."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [  # open files go over plain LFS, never over Xet
-            *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),
-            *(CommitOperationDelete(path, is_folder=False) for path in _listed(branch) if path not in files),
-        ]
-        return self._api.create_commit(
-            self.repo, operations, commit_message=f"Push {name}", revision=name, parent_commit=branch.sha
-        ).oid
 
     def _refuse_another_market(self, name: str, branch: "ModelInfo") -> None:
         """Do not replace what somebody trained on another market."""
