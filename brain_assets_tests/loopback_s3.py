@@ -38,7 +38,8 @@ class LoopbackS3:
         self.fault: Fault = lambda request: None
         self.released = threading.Event()
         self._moto = _moto()
-        handler = type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True})
+        told_once = {"handle_expect_100": lambda _: True}  # werkzeug says "100 Continue" too; the second ends time-outs
+        handler = type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True, **told_once})
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
