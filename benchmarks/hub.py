@@ -150,7 +150,7 @@ def warm_up(local: "SnapshotLocalStorage", root: Path) -> None:
 def time_pushes(local: "SnapshotLocalStorage", n_snapshots: int) -> tuple[float, float]:
     from huggingface_hub import HfApi
 
-    from brain_assets.store.sync import compare, transfer
+    from brain_assets.store.storage import compare, transfer
     from brain_assets_tests.loopback_hub import LoopbackHub
 
     dates = set(DATES[:n_snapshots])

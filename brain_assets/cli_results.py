@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from brain_assets.check_result import format_figure
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import YARDSTICKS, column_label, weekly_correlations
+from brain_assets.formatting import format_figure
 from brain_assets.parquet import read_table
 from brain_assets.paths import DataPath, is_file
 from brain_assets.portfolio.backtest import growth

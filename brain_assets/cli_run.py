@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from brain_assets.check_result import listed
 from brain_assets.forecasting.walkforward import YARDSTICKS
+from brain_assets.formatting import listed
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import SKILL
 from brain_assets.graph.project import Project

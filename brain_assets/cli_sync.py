@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.settings import read_settings
-from brain_assets.store import sync as transfers
-from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.storage import HUB_ONLY, RESULTS, SnapshotLocalStorage, Storages, choose, compare, transfer
 from brain_assets.terminal import console, read_years
 
 sync = typer.Typer(
@@ -31,8 +30,8 @@ COLORS |= {"different": "yellow", "kept": "yellow", "failed": "red", "refused": 
 def status(family: FamilyOption = None, year: YearOption = None) -> None:
     """Show every snapshot: here, on the Hub, equal or not."""
     table = Table("family", "snapshot", "here", "Hub", "")
-    for row in transfers.compare(_storages(family), _years(year)):
-        here = "-" if row.state == transfers.HUB_ONLY else "yes"
+    for row in compare(_storages(family), _years(year)):
+        here = "-" if row.state == HUB_ONLY else "yes"
         table.add_row(row.family, row.name, here, row.detail[:8] or "-", _colored(row.state))
     console.print(table)
 
@@ -64,15 +63,15 @@ def pull(
 def _run(verb: str, family: str | None, year: str | None, dry_run: bool, force: bool = False) -> None:
     """Transfer what differs, and say what became of it."""
     storages, years, counts = _storages(family), _years(year), Counter[str]()
-    rows = transfers.compare(storages, years, versions=verb == "push" and not years)
-    for each in transfers.transfer(verb, storages, rows, force, dry_run):
+    rows = compare(storages, years, versions=verb == "push" and not years)
+    for each in transfer(verb, storages, rows, force, dry_run):
         detail = f": {escape(each.detail)}" if each.detail else ""
         console.print(f"{each.family:<8} {each.name} {_colored(each.state)}{detail}")
         counts[each.state] += 1
     if dry_run:
         console.print(f"would {verb} {counts[f'would {verb}']} of {len(rows)} snapshots; nothing was done")
         return
-    words = ", ".join(f"{counts[name]} {name}" for name in transfers.RESULTS if counts[name])
+    words = ", ".join(f"{counts[name]} {name}" for name in RESULTS if counts[name])
     console.print(f"{words or f'nothing to {verb}'}; {len(rows) - counts.total()} equal or only on the other side")
     if counts["failed"] or counts["refused"]:
         raise typer.Exit(1)
@@ -82,10 +81,10 @@ def _colored(word: str) -> str:
     return f"[{COLORS.get(word, 'cyan')}]{word}[/]"
 
 
-def _storages(family: str | None) -> transfers.Storages:
+def _storages(family: str | None) -> Storages:
     names = [name.strip() for name in (family or "").split(",") if name.strip()]
     families = read_settings().families.by_name
-    return {name: SnapshotLocalStorage(name) for name in transfers.choose(families, names, "--family: expected one of")}
+    return {name: SnapshotLocalStorage(name) for name in choose(families, names, "--family: expected one of")}
 
 
 def _years(year: str | None) -> Sequence[int]:

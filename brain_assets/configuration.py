@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 
 import pydantic
 
-from brain_assets.check_result import listed
 from brain_assets.errors import ConfigError
+from brain_assets.formatting import listed
 
 
 class ModelConfig(pydantic.BaseModel):

@@ -4,13 +4,19 @@ What is asked of a file or a folder looks the same for both. Who may do what, an
 variables that fsspec's packages know (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``FSSPEC_S3_…``). Those packages
 ask a store in trouble again by themselves; what stays wrong is one sentence. Listings are not cached, as other machines
 write too.
+
+On this machine everything that is written goes to a hidden temporary sibling first, is flushed to disk, and renamed. A
+process that dies leaves what stood there, what it wrote, nothing, or a sibling that nothing reads and that the next
+write beside it removes.
 """
 
 import os
 import re
+import shutil
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +27,6 @@ from typing_extensions import TypeIs
 from upath import UPath
 
 from brain_assets.errors import StorageError
-from brain_assets.files import replace_local_file, replace_local_folder
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
@@ -125,18 +130,29 @@ def replace_file(path: DataPath, data: bytes | str) -> None:
     content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
         ask_store(path, "write", lambda files: files.pipe_file(path.path, content))
-    else:
-        replace_local_file(path, content)
+        return
+    with _beside(path) as temporary:
+        _write(temporary, content)
+        temporary.replace(path)
 
 
 def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
-    """Write a folder of these files, of which the last tells whether all are there; raises `StorageError`.
+    """Write a folder of exactly these files, of which the last tells whether all are there; raises `StorageError`.
 
-    Elsewhere there is no rename: the last file is removed first and written last, so that who reads meanwhile, or after
-    a writer that died, finds none, or files that do not belong together, and is told.
+    On this machine nothing stands there for a moment. Elsewhere there is no rename: the last file is removed first and
+    written last, so that who reads meanwhile, or after a writer that died, finds none, or files that do not belong
+    together, and is told.
     """
     if not is_remote(folder):
-        replace_local_folder(folder, contents)
+        with _beside(folder) as temporary:
+            new = temporary / "new"
+            new.mkdir(parents=True)
+            for name, data in contents.items():
+                _write(new / name, data)
+            _flush(new)
+            with suppress(FileNotFoundError):
+                folder.rename(temporary / "old")
+            new.rename(folder)
         return
     *others, last = (folder / name for name in contents)
     with suppress(FileNotFoundError):
@@ -203,3 +219,58 @@ def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> 
             "correct BRAIN_DATA_DIR, or the credentials that the store's package finds (for S3: AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY) and their rights."
         ) from error
+
+
+# On this machine
+
+_TEMPORARY = re.compile(r"\.new-(?P<process>\d+)-[0-9a-f]{8}-.+")
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a name beside a path for what shall replace it; what is left under it is removed."""
+    temporary = path.parent / f".new-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for entry in path.parent.iterdir():  # what dead processes left
+            if (match := _TEMPORARY.fullmatch(entry.name)) and not is_running(int(match["process"])):
+                _remove(entry)
+        yield temporary
+        _flush(path.parent)
+    except OSError as error:
+        raise StorageError.unwritable(path, error.strerror or error) from error
+    finally:
+        _remove(temporary)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    _flush(path)
+
+
+def _flush(path: Path) -> None:
+    """Make a file's content, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def is_running(process_id: int) -> bool:
+    """Tell whether there is a process of that id on this machine."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        return True
+    return True

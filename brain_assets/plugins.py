@@ -75,13 +75,13 @@ def load_plugins(named: Sequence[str] = ()) -> dict[str, Plugin]:
 
 
 def join(plugins: Mapping[str, Plugin]) -> Brought:
-    """Join what plug-ins bring; raises `PluginError` if two bring something of the same name."""
+    """Join what the core and plug-ins bring; raises `PluginError` if two bring something of the same name."""
     joined: dict[str, dict[str, str]] = {"commands": {}, "markets": {}, "engines": {}}
-    for module, plugin in plugins.items():
+    for module, plugin in {"brain_assets": CORE, **plugins}.items():
         for kind, names in joined.items():
             if known := sorted(names.keys() & getattr(plugin, kind)):
                 raise PluginError(f"{module}: expected {kind} of other names, got {', '.join(known)}; rename them.")
-            names.update(getattr(plugin, kind))
+            names |= getattr(plugin, kind)
     return Brought(tuple(plugin.definitions for plugin in plugins.values() if plugin.definitions), **joined)
 
 

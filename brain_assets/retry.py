@@ -1,7 +1,6 @@
 """The one way to try again: a bounded number of times, with random waits that grow, and never without a word."""
 
 import email.utils
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ T = TypeVar("T")
 class RetryPolicy:
     """How long to go on with something that fails for reasons that may pass; times in seconds."""
 
-    attempts: int | None = 5  # the first counts; None: as many as begin in `total_seconds`
+    attempts: int = 5  # the first counts
     first_wait: float = 1.0  # upper bound of the random wait before the second attempt, then doubled each time
     longest_wait: float = 60.0  # upper bound of any; a server that asks for more is left alone at once
-    total_seconds: float = float("inf")
 
 
 class TransientError(Exception):
@@ -50,15 +48,13 @@ def retry(
 
     def say(state: tenacity.RetryCallState) -> None:
         seconds = state.next_action.sleep if state.next_action else 0.0
-        of = f" of {policy.attempts}" if policy.attempts else ""
-        attempt = f"attempt {state.attempt_number + 1}{of}"
+        attempt = f"attempt {state.attempt_number + 1} of {policy.attempts}"
         report(f"{action}: {_error_of(state)}; trying again in {seconds:.1f} s ({attempt})")
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_worth_another),
         wait=wait,
-        stop=tenacity.stop_before_delay(policy.total_seconds)
-        | tenacity.stop_after_attempt(policy.attempts or sys.maxsize),
+        stop=tenacity.stop_after_attempt(policy.attempts),
         sleep=sleep or time.sleep,
         before_sleep=say,
         reraise=True,

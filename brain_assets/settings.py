@@ -4,14 +4,15 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PlainValidator,
-    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -22,7 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from brain_assets.errors import SettingsError
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.paths import DataPath, parse_place
-from brain_assets.plugins import CORE, Brought, Plugin, join, load_plugins
+from brain_assets.plugins import Brought, Plugin, join, load_plugins
 from brain_assets.registry import Families, gather
 from brain_assets.store.names import is_repo_name, is_token
 
@@ -31,18 +32,25 @@ def _place(value: Any) -> DataPath:
     return parse_place(value) if isinstance(value, str) else value
 
 
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
 class Settings(BaseSettings):
     """What a process was started with; frozen."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
-    plugins: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_PLUGINS")
+    plugins: _Names = Field((), alias="BRAIN_PLUGINS")
     """Modules that bring families of models, or something else of their own, beside ours, separated by commas."""
     market: str = Field("live", alias="BRAIN_MARKET")
     """Where data comes from: ``sample``, or a market that a plug-in brings, as our own live, files and simulator."""
     data_dir: Annotated[DataPath, PlainValidator(_place)] = Field(Path("data"), alias="BRAIN_DATA_DIR")
     """Root of everything written at run time: a folder, or a URL of anything that fsspec knows."""
-    symbols: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_SYMBOLS")
+    symbols: _Names = Field((), alias="BRAIN_SYMBOLS")
     """The universe, separated by commas; empty: the market's default list."""
     first_year: int = Field(2016, alias="BRAIN_FIRST_YEAR", ge=FIRST_DATE.year + 1)
     """First year of data."""
@@ -64,24 +72,13 @@ class Settings(BaseSettings):
     cluster_config: Path | None = Field(None, alias="BRAIN_CLUSTER_CONFIG")
     """YAML file that says what steps ask of the cluster; None: see `brain_assets.cluster.config.ClusterConfig`."""
 
-    owners: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_OWNERS")
+    owners: _Names = Field((), alias="BRAIN_OWNERS")
     """Who answers for the assets, in Dagster's UI: mail addresses, or ``team:name``, separated by commas."""
     reports_url: str = Field("http://127.0.0.1:3001", alias="BRAIN_REPORTS_URL")
     """Where the folder of reports is reached: Dagster's UI links to them there, and `brain-assets ui` serves it."""
 
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
-
-    _brought: Brought = PrivateAttr()
-    _families: Families = PrivateAttr()
-    _model_repos: Mapping[str, str] = PrivateAttr()
-
-    @field_validator("symbols", "plugins", "owners", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
     @field_validator("symbols")
     @classmethod
@@ -107,17 +104,30 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
-        plugins = load_plugins(self.plugins)
-        self._families, self._brought = gather(plugins), _joined(plugins)
+        families = self.families.by_name
         for name, value, known in (
-            ("BRAIN_MARKET", self.market, self._brought.markets),
-            ("BRAIN_ENGINE", self.engine, self._brought.engines),
+            ("BRAIN_MARKET", self.market, self.brought.markets),
+            ("BRAIN_ENGINE", self.engine, self.brought.engines),
         ):
             if value not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(sorted(known))}, got {value!r}; correct it.")
-        self._model_repos = _read_repos(self._families)
+        repos = self.model_repos
         if self.storage_backend == "hf":
-            self._check_hub()
+            if self.hf_token is not None and not is_token(self.hf_token.get_secret_value()):
+                raise ValueError(
+                    "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); "
+                    "correct it"
+                )
+            if missing := [_repo_variable(family) for family in families if family not in repos]:
+                raise ValueError(
+                    f"{', '.join(missing)}: expected a model repo each (user/name), as STORAGE_BACKEND is hf; got "
+                    "nothing; set them, or STORAGE_BACKEND to local"
+                )
+            if len(set(repos.values())) < len(repos):
+                raise ValueError(
+                    "HF_*_MODEL_REPO: expected a repo of its own for every family, as branches are named by date "
+                    f"alone; got {', '.join(repos.values())}; set different ones"
+                )
         if self.market == "files" and self.files_dir is None:
             raise ValueError(
                 "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got nothing; set it"
@@ -129,36 +139,32 @@ class Settings(BaseSettings):
             )
         return self
 
-    def _check_hub(self) -> None:
-        if self.hf_token is not None and not is_token(self.hf_token.get_secret_value()):
-            raise ValueError(
-                "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); correct it"
-            )
-        repos = self._model_repos
-        if missing := [_repo_variable(family) for family in self._families.by_name if family not in repos]:
-            raise ValueError(
-                f"{', '.join(missing)}: expected a model repo each (user/name), as STORAGE_BACKEND is hf; got nothing; "
-                "set them, or STORAGE_BACKEND to local"
-            )
-        if len(set(repos.values())) < len(repos):
-            raise ValueError(
-                "HF_*_MODEL_REPO: expected a repo of its own for every family, as branches are named by date alone; "
-                f"got {', '.join(repos.values())}; set different ones"
-            )
+    @cached_property
+    def _loaded(self) -> Mapping[str, Plugin]:
+        return load_plugins(self.plugins)
 
-    @property
+    @cached_property
     def families(self) -> Families:
         """The families of models: ours, and those of the plug-ins."""
-        return self._families
+        return gather(self._loaded)
 
-    @property
+    @cached_property
     def brought(self) -> Brought:
-        """What plug-ins bring beside families."""
-        return self._brought
+        """What the core and plug-ins bring beside families."""
+        return join(self._loaded)
 
-    def model_repo(self, family: str) -> str | None:
-        """Give the Hub repo of a family, ``HF_<FAMILY>_MODEL_REPO``; needed for each if snapshots go to the Hub."""
-        return self._model_repos.get(family)
+    @cached_property
+    def model_repos(self) -> Mapping[str, str]:
+        """The Hub repos of families, ``HF_<FAMILY>_MODEL_REPO``; needed for each if snapshots go to the Hub."""
+        given = {name: os.environ.get(_repo_variable(name)) for name in self.families.by_name}
+        repos = {name: repo for name, repo in given.items() if repo}
+        for name, repo in repos.items():
+            if not is_repo_name(repo):
+                raise ValueError(
+                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got another text (not "
+                    "shown: it may be a token); correct it."
+                )
+        return repos
 
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
@@ -167,7 +173,7 @@ class Settings(BaseSettings):
         """
         differing = [name for name, field in Settings.model_fields.items() if getattr(self, name) != field.default]
         given = self._variables(name for name in differing if name not in ("edgar_identity", "owners"))
-        return given | {_repo_variable(family): repo for family, repo in self._model_repos.items()}
+        return given | {_repo_variable(family): repo for family, repo in self.model_repos.items()}
 
     def command(self, words: str, *fields: str) -> str:
         """Write a line for a shell: a command with the settings that differ from their defaults, or some fields."""
@@ -212,27 +218,11 @@ def read_settings(**overrides: Any) -> Settings:
 def brought_commands() -> Mapping[str, str]:
     """Give the commands that plug-ins bring, whatever else the environment says; raises `PluginError`."""
     named = os.environ.get(str(Settings.model_fields["plugins"].alias), "")
-    return _joined(load_plugins(Settings._split(named))).commands
-
-
-def _joined(plugins: Mapping[str, Plugin]) -> Brought:
-    return join({"brain_assets": CORE, **plugins})
+    return join(load_plugins(_split(named))).commands
 
 
 def _repo_variable(family: str) -> str:
     return f"HF_{family.upper()}_MODEL_REPO"
-
-
-def _read_repos(families: Families) -> dict[str, str]:
-    given = {name: os.environ.get(_repo_variable(name)) for name in families.by_name}
-    repos = {name: repo for name, repo in given.items() if repo}
-    for name, repo in repos.items():
-        if not is_repo_name(repo):
-            raise ValueError(
-                f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got another text (not shown: it "
-                "may be a token); correct it."
-            )
-    return repos
 
 
 def _sentence(detail: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.escaping import visible
+from brain_assets.formatting import visible
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
 from brain_assets.progress import overheard

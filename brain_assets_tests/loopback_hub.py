@@ -21,7 +21,6 @@ from urllib.parse import unquote, urlsplit
 Files = dict[str, bytes]
 TOKEN = "hf_writeQxZ7wKvTnLcRpYbG"  # of a form that is found nowhere by accident
 READ_TOKEN = "hf_readMd4JhUsEaFoWiNzD"
-USER = "user"
 LFS_NAMES = (".bin", ".pkl", ".pt", ".safetensors")
 KINDS = ("429", "500", "503", "drop", "truncate", "wrong bytes", "silence", "echo 500")
 """Every fault that may pass."""
@@ -40,17 +39,16 @@ class Request:
 class Fault:
     """Something that goes wrong in the requests whose line has `match`, from the `at`-th on, counted from arming.
 
-    Kinds: an HTTP error status, with `retry_after` if it is 429; ``echo`` and a status: its message repeats the token;
-    ``drop``: the connection is closed, and nothing is done; ``truncate``: it is done, but half of the answer is lost;
-    ``wrong bytes``: it is done, but the answer is another; ``silence``: no answer until the hub closes.
-    `times` is how many of the requests it befalls, None for all.
+    Kinds: an HTTP error status; ``echo`` and a status: its message repeats the token; ``drop``: the connection is
+    closed, and nothing is done; ``truncate``: it is done, but half of the answer is lost; ``wrong bytes``: it is done,
+    but the answer is another; ``silence``: no answer until the hub closes. `times` is how many of the requests it
+    befalls, None for all.
     """
 
     kind: str
     match: str = ""
     at: int = 0
     times: int | None = 1
-    retry_after: int = 0
     seen: int = field(default=0, init=False)
 
     def befalls(self, request: Request) -> bool:
@@ -213,13 +211,12 @@ class LoopbackHub:
     def branches(self, name: str) -> dict[str, str]:
         return dict(self.repositories[name].branches)
 
-    def commits(self, name: str, revision: str = "main") -> list[str]:
+    def commits(self, name: str, revision: str) -> list[str]:
         """Return the commits of a branch, the newest first."""
-        repo = self.repositories[name]
-        found = [repo.at(revision)]
-        while found[-1].parent:
-            found.append(repo.at(found[-1].parent))
-        return [commit.oid for commit in found]
+        repo, found = self.repositories[name], [revision]
+        while oid := repo.at(found[-1]).parent:
+            found.append(oid)
+        return [repo.at(revision).oid, *found[1:]]
 
     def fail(self, *faults: Fault) -> None:
         """Arm faults; where several befall a request the first armed is applied."""
@@ -277,23 +274,17 @@ class LoopbackHub:
 
     def entry(self, path: str, content: bytes) -> dict[str, Any]:
         """Describe a file as both kinds of listings do."""
-        size = self.claims.get(path, len(content))
+        size, sha = self.claims.get(path, len(content)), etag(path, content)
         entry = {"type": "file", "path": path, "rfilename": path, "size": size}
-        if not is_lfs(path, content):
-            return {**entry, "oid": blob_oid(content), "blobId": blob_oid(content)}
-        sha = etag(path, content)
-        oid = blob_oid(f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha}\nsize {len(content)}\n".encode())
-        return {
-            **entry,
-            "oid": oid,
-            "blobId": oid,
-            "lfs": {"oid": sha, "sha256": sha, "size": size, "pointerSize": 134},
-        }
+        if is_lfs(path, content):
+            entry["lfs"] = {"oid": sha, "sha256": sha, "size": size, "pointerSize": 134}
+            content = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha}\nsize {len(content)}\n".encode()
+        return {**entry, "oid": blob_oid(content), "blobId": blob_oid(content)}
 
     @route("POST /api/repos/create", write=True)
     def create_repo(self, body: bytes) -> Any:
         asked = json.loads(body)
-        name = f"{asked['organization'] or USER}/{asked['name']}"
+        name = f"{asked['organization'] or 'user'}/{asked['name']}"
         url = f"{self.endpoint}/{name}"
         if name in self.repositories:
             return Answer.of_json({"error": "You already created this model repo", "url": url}, 409)
@@ -303,16 +294,14 @@ class LoopbackHub:
 
     @route(f"GET {API}(?:/revision/{REVISION})?")
     def model_info(self, repo: Repo, commit: Commit, **_: Any) -> Any:
-        files = [self.entry(path, content) for path, content in sorted(commit.files.items())]
         facts = {"private": False, "gated": False, "downloads": 0, "likes": 0, "tags": []}
-        return {"id": repo.name, "sha": commit.oid, "siblings": files, **facts}
+        return {"id": repo.name, "sha": commit.oid, "siblings": self.tree(commit), **facts}
 
     @route(f"GET {API}/refs")
     def refs(self, repo: Repo, **_: Any) -> Any:
-        heads = [
-            {"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in repo.branches.items()
-        ]
-        return {"branches": heads, "converts": [], "tags": [], "pullRequests": []}
+        heads = repo.branches.items()
+        branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in heads]
+        return {"branches": branches, "converts": [], "tags": [], "pullRequests": []}
 
     @route(f"GET {API}/tree/{REVISION}")
     def tree(self, commit: Commit, **_: Any) -> Any:
@@ -406,8 +395,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault and status.isdigit():
             said = f"cannot serve you, {headers.get('authorization')}" if kind == "echo" else f"fault {status}"
-            wait = {"Retry-After": str(fault.retry_after)} if status == "429" else {}
-            answer = Refusal(int(status), said, **wait).answer
+            answer = Refusal(int(status), said, **{"Retry-After": "0"} if status == "429" else {}).answer
         else:
             answer = hub.answer(request, body)
         if status == "bytes":

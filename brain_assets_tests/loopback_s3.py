@@ -38,16 +38,12 @@ class LoopbackS3:
         self.fault: Fault = lambda request: None
         self.released = threading.Event()
         self._moto = _moto()
-        handler = type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True})
+        told_once = {"handle_expect_100": lambda _: True}  # werkzeug says "100 Continue" too; the second ends time-outs
+        handler = type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True, **told_once})
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     def place(self, prefix: str = "prefix") -> UPath:
         place = parse_place(f"s3://{BUCKET}/{prefix}")
@@ -121,19 +117,17 @@ def _moto() -> Any:
 
 @contextmanager
 def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
-    """Start a server with an empty bucket, and let the environment name it; processes that are started find it too."""
+    """Start a server with an empty bucket, and let the environment name it; processes that are started find it too.
+
+    In this process, the client waits for a moment only before it asks again.
+    """
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.003)
     server = LoopbackS3()
-    variables = {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
+    variables = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    variables |= {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    variables |= {"AWS_ENDPOINT_URL": server.url, "NO_PROXY": "127.0.0.1"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     forget_connections()
@@ -146,5 +140,7 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
         server.requests.clear()
         yield server
     finally:
-        server.stop()
+        server.released.set()
+        server._server.shutdown()
+        server._server.server_close()
         forget_connections()

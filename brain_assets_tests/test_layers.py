@@ -19,8 +19,7 @@ LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors escaping files memory parquet paths plugins progress retry start "
-    "store.names check_result versions",
+    "arrays configuration device errors formatting parquet paths plugins progress retry start store.names",
     "market",
     "registry",
     "settings",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fsspec.config import conf
 from upath import UPath
 
 from brain_assets.errors import StorageError
@@ -21,7 +22,6 @@ from brain_assets.paths import (
 )
 from brain_assets.settings import read_settings
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3, forget_connections
-from brain_assets_tests.store.places import memory_place
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,15 @@ def test_places_on_this_machine_are_plain_paths(text: str, path: str) -> None:
     assert not is_remote(parse_place(text))
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/prefix/", "S3://bucket/prefix"])
-def test_other_urls_keep_their_scheme(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = parse_place(text)
-    assert is_remote(place)
-    assert str(place / "raw" / "2019.parquet") == "s3://bucket/prefix/raw/2019.parquet"
+def test_other_urls_keep_their_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str((parse_place("s3://bucket") / "models").parent / "reports") == "s3://bucket/reports"
-    monkeypatch.setenv("BRAIN_DATA_DIR", text)
-    settings = read_settings()
-    assert settings.data_dir == UPath("s3://bucket/prefix")
-    assert settings.differing_variables()["BRAIN_DATA_DIR"] == "s3://bucket/prefix"
-    assert read_settings(data_dir=settings.data_dir).data_dir == settings.data_dir
+    for text in ("s3://bucket/prefix/", "S3://bucket/prefix"):
+        monkeypatch.setenv("BRAIN_DATA_DIR", text)
+        settings = read_settings()
+        assert is_remote(settings.data_dir)
+        assert str(settings.data_dir / "raw" / "2019.parquet") == "s3://bucket/prefix/raw/2019.parquet"
+        assert settings.differing_variables()["BRAIN_DATA_DIR"] == "s3://bucket/prefix"
+        assert read_settings(data_dir=settings.data_dir).data_dir == settings.data_dir == parse_place(text)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +73,7 @@ def test_what_is_no_place_is_said_in_one_sentence(text: str, words: str, monkeyp
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> DataPath:
     if request.param == "disk":
         return tmp_path / "none"
-    return memory_place() if request.param == "memory" else request.getfixturevalue("s3").place()
+    return UPath(f"memory://{tmp_path.name}") if request.param == "memory" else request.getfixturevalue("s3").place()
 
 
 def test_files_come_back_and_are_listed(anywhere: DataPath) -> None:
@@ -113,8 +111,6 @@ def place(s3: LoopbackS3) -> UPath:
 def test_trouble_that_passes_is_waited_for(
     s3: LoopbackS3, place: UPath, status: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fsspec.config import conf
-
     monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.2}})
     forget_connections()
     data = os.urandom(300_000)
@@ -128,8 +124,7 @@ def test_trouble_that_passes_is_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "n_requests"),
-    [(500, "InternalError, made up", 3), (403, "AccessDenied, made up", 1)],
+    ("status", "said", "n_requests"), [(500, "InternalError, made up", 3), (403, "AccessDenied, made up", 1)]
 )
 def test_trouble_without_end_is_one_sentence(
     s3: LoopbackS3, place: UPath, status: int, said: str, n_requests: int

@@ -6,23 +6,12 @@ import pytest
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
 
 
-class FakeClock:
-    """Time that passes only by sleeping, and what was slept."""
-
-    def __init__(self) -> None:
-        self.now, self.slept = 1000.0, list[float]()
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr("time.monotonic", lambda: clock.now)
-    monkeypatch.setattr("time.sleep", clock.sleep)
-    return clock
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Each wait, in seconds; none takes any."""
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    return waits
 
 
 class Failing:
@@ -38,52 +27,47 @@ class Failing:
         return "done"
 
 
-def test_what_passes_is_tried_again_and_said(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_passes_is_tried_again_and_said(slept: list[float], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "brain_assets")
     operation = Failing(TransientError("503 busy"), TransientError("the connection failed"))
     assert retry(operation, RetryPolicy(attempts=3), "repo: push it") == "done"
-    assert (operation.calls, len(clock.slept)) == (3, 2)
     assert caplog.messages == [
-        f"repo: push it: 503 busy; trying again in {clock.slept[0]:.1f} s (attempt 2 of 3)",
-        f"repo: push it: the connection failed; trying again in {clock.slept[1]:.1f} s (attempt 3 of 3)",
+        f"repo: push it: 503 busy; trying again in {slept[0]:.1f} s (attempt 2 of 3)",
+        f"repo: push it: the connection failed; trying again in {slept[1]:.1f} s (attempt 3 of 3)",
     ]
 
 
 @pytest.mark.parametrize(
-    ("errors", "policy", "calls"),
+    ("errors", "calls"),
     [
-        ([TransientError(f"number {i}") for i in range(1, 10)], RetryPolicy(attempts=5), 5),
-        ([ValueError("number 1")], RetryPolicy(), 1),
-        ([TransientError("number 1", wait=61)], RetryPolicy(longest_wait=60), 1),  # a server that asks for more
-        ([TransientError(f"number {i}", wait=10) for i in range(1, 99)], RetryPolicy(None, 0.001, 60, 35), 4),
+        ([TransientError(f"number {i}") for i in range(1, 10)], 5),
+        ([ValueError("number 1")], 1),
+        ([TransientError("number 1", wait=61)], 1),  # a server that asks for more
     ],
 )
-def test_the_error_of_the_last_attempt_is_raised(
-    errors: list[Exception], policy: RetryPolicy, calls: int, clock: FakeClock
-) -> None:
+def test_the_error_of_the_last_attempt_is_raised(errors: list[Exception], calls: int, slept: list[float]) -> None:
     operation = Failing(*errors)
     with pytest.raises(type(errors[0]), match=f"^number {calls}$"):
-        retry(operation, policy, "do it")
-    assert (operation.calls, len(clock.slept)) == (calls, calls - 1)
-    assert clock.now < 1000 + policy.total_seconds
+        retry(operation, RetryPolicy(attempts=5, longest_wait=60), "do it")
+    assert (operation.calls, len(slept)) == (calls, calls - 1)
 
 
-def test_waits_are_random_double_and_stop_growing(clock: FakeClock) -> None:
+def test_waits_are_random_double_and_stop_growing(slept: list[float]) -> None:
     policy = RetryPolicy(attempts=6, first_wait=1, longest_wait=4)
     for _ in range(50):
         with pytest.raises(TransientError):
             retry(Failing(*(TransientError("busy") for _ in range(6))), policy, "do it")
     for position, bound in enumerate((1, 2, 4, 4, 4)):
-        waits = clock.slept[position::5]
+        waits = slept[position::5]
         assert len(set(waits)) == 50
         assert bound / 2 < max(waits) <= bound  # fails once in 10^15
 
 
-def test_retry_after_is_waited_for_and_a_little_more_by_a_sleep_of_the_callers(clock: FakeClock) -> None:
-    slept: list[float] = []
-    retry(Failing(TransientError("429", 60)), RetryPolicy(longest_wait=60), "do it", slept.append)
-    assert clock.slept == []
-    assert 60 <= slept[0] <= 61
+def test_retry_after_is_waited_for_and_a_little_more_by_a_sleep_of_the_callers(slept: list[float]) -> None:
+    own: list[float] = []
+    retry(Failing(TransientError("429", 60)), RetryPolicy(longest_wait=60), "do it", own.append)
+    assert slept == []
+    assert 60 <= own[0] <= 61
 
 
 def test_retry_after_may_be_seconds_or_a_date() -> None:

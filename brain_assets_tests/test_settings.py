@@ -4,6 +4,7 @@ import os
 import shlex
 import socket
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,9 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def refusal(**overrides: object) -> str:
-    with pytest.raises(SettingsError) as caught:
-        read_settings(**overrides)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+def give(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
 
 # Values
@@ -55,52 +53,35 @@ GIVEN: dict[str, tuple[str, str, object]] = {
 }
 
 
-def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text, _ in (*GIVEN.values(), *((name, text, None) for name, text in HUB.items())):
-        monkeypatch.setenv(name, text)
+HUB = {
+    "STORAGE_BACKEND": "hf",
+    "HF_TOKEN": "hf_secret",
+    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES},
+}
+
+
+def test_every_variable_is_read_and_an_empty_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = read_settings()
+    give(monkeypatch, dict.fromkeys((name for name, _, _ in GIVEN.values()), ""))
+    assert read_settings() == default
+    give(monkeypatch, {name: text for name, text, _ in GIVEN.values()} | HUB)
     settings = read_settings()
-    assert {family: settings.model_repo(family) for family in settings.families.by_name} == {
-        family: f"user/{family}" for family in FAMILIES
-    }
+    assert settings.model_repos == {family: f"user/{family}" for family in FAMILIES}
     assert settings.model_dump() == {name: value for name, (_, _, value) in GIVEN.items()}
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("AAA", ("AAA",)),
-        ("AAA,BBB", ("AAA", "BBB")),
-        ("BBB,AAA", ("BBB", "AAA")),  # the order is the user's
-        (" AAA , BBB ,", ("AAA", "BBB")),
-        ("BRK-B,005930.KS", ("BRK-B", "005930.KS")),
-        (",", ()),
-    ],
+    ("text", "expected"), [(" BBB , AAA ,", ("BBB", "AAA")), ("BRK-B,005930.KS", ("BRK-B", "005930.KS")), (",", ())]
 )
 def test_symbols_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]) -> None:
     monkeypatch.setenv("BRAIN_SYMBOLS", text)
-    assert read_settings().symbols == expected
+    assert read_settings().symbols == expected  # the order is the user's
 
 
-def test_an_empty_variable_is_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    default = read_settings()
-    for name, _, _ in GIVEN.values():
-        monkeypatch.setenv(name, "")
-    assert read_settings() == default
-
-
-def test_what_a_command_line_gave_wins_and_none_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAIN_MARKET", "sample")
-    monkeypatch.setenv("BRAIN_FIRST_YEAR", "not a year")
-    settings = read_settings(first_year=1999, market=None)
-    assert settings.first_year == 1999
-    assert settings.market == "sample"
-
-
-def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAIN_MARKET", "sample")
-    monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    said = read_settings(market="live", engine="ray", symbols=("AAA", "BBB"), data_dir="elsewhere")
+def test_what_a_command_line_gave_wins_and_a_process_that_is_started_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, {"BRAIN_MARKET": "sample", "BRAIN_FIRST_YEAR": "not a year", "HF_TOKEN": "hf_secret"})
+    assert read_settings(first_year=1999, market=None).market == "sample"
+    said = read_settings(market="live", engine="ray", symbols=("AAA", "BBB"), data_dir="elsewhere", first_year=2001)
     told = said.environment()  # live is the default, but said
     assert (told["BRAIN_MARKET"], told["BRAIN_ENGINE"], told["BRAIN_FIRST_YEAR"]) == ("live", "ray", "2001")
     assert (told["BRAIN_SYMBOLS"], told["BRAIN_DATA_DIR"], told["HF_TOKEN"]) == ("AAA,BBB", "elsewhere", "hf_secret")
@@ -111,52 +92,64 @@ def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: 
 # Wrong values
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("BRAIN_MARKET", "Sample", "expected one of files, live, sample, simulator, got"),
-        ("BRAIN_FIRST_YEAR", "2016.5", "input should be a valid integer"),
-        ("BRAIN_FIRST_YEAR", "1970", "input should be greater than or equal to 1971"),
-        ("BRAIN_BOOTSTRAP_YEARS", "1", "input should be greater than or equal to 2"),
-        ("BRAIN_LAST_YEAR", "latest", "input should be a valid integer"),
-        ("BRAIN_SYMBOLS", "AAA,BBB,AAA", "expected each symbol once"),
-        ("BRAIN_OWNERS", "ada@a.org, ada", "expected mail addresses, or team:name"),
-        ("STORAGE_BACKEND", "s3", "input should be 'local' or 'hf'"),
-    ],
+HIDDEN = (
+    "HF_LSTM_MODEL_REPO: expected a model repo of the Hub, user/name, got another text (not shown: it may be a token); "
+    "correct it."
 )
-def test_a_wrong_value_is_one_sentence_with_the_variables_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
-) -> None:
-    monkeypatch.setenv(name, value)
-    message = refusal()
-    assert message.startswith(f"{name}: {expected}")
-    assert message.endswith(f", got '{value}'; correct it.")
-
-
-def test_two_wrong_values_are_two_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAIN_BOOTSTRAP_YEARS", "four")
-    monkeypatch.setenv("BRAIN_FIRST_YEAR", "soon")
-    message = refusal()
-    assert "BRAIN_BOOTSTRAP_YEARS: input should be " in message
-    assert "; BRAIN_FIRST_YEAR: input should be " in message or message.startswith("BRAIN_FIRST_YEAR: input should be ")
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("variables", "sentence"),
     [
-        ({"BRAIN_MARKET": "files"}, "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got"),
-        ({"BRAIN_LAST_YEAR": "2018"}, "BRAIN_LAST_YEAR: expected 2019 (BRAIN_FIRST_YEAR + BRAIN_BOOTSTRAP_YEARS - 1)"),
+        ({"BRAIN_MARKET": "Sample"}, "expected one of files, live, sample, simulator, got 'Sample'; correct it."),
+        ({"BRAIN_FIRST_YEAR": "1970"}, "input should be greater than or equal to 1971, got '1970'; correct it."),
+        ({"BRAIN_BOOTSTRAP_YEARS": "1"}, "input should be greater than or equal to 2, got '1'; correct it."),
+        ({"BRAIN_LAST_YEAR": "latest"}, "input should be a valid integer, unable to parse string as an integer, got "),
+        ({"BRAIN_SYMBOLS": "AAA,BBB,AAA"}, "expected each symbol once, got 'AAA,BBB,AAA'; correct it."),
+        ({"BRAIN_OWNERS": "ada@a.org, ada"}, "expected mail addresses, or team:name, got 'ada@a.org, ada'; correct"),
+        ({"BRAIN_REPORTS_URL": "http://h:99999"}, "Port out of range 0-65535, got 'http://h:99999'; correct it."),
+        ({"STORAGE_BACKEND": "s3"}, "input should be 'local' or 'hf', got 's3'; correct it."),
+        (
+            {"BRAIN_LAST_YEAR": "soon", "BRAIN_FIRST_YEAR": "2016.5"},
+            "BRAIN_FIRST_YEAR: input should be a valid integer, unable to parse string as an integer, got '2016.5'; "
+            "correct it.; BRAIN_LAST_YEAR: input should be a valid integer",
+        ),
+        (
+            {"BRAIN_MARKET": "files"},
+            "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got nothing; set it",
+        ),
+        (
+            {"BRAIN_LAST_YEAR": "2018"},
+            "expected 2019 (BRAIN_FIRST_YEAR + BRAIN_BOOTSTRAP_YEARS - 1) or later, got 2018",
+        ),
+        ({**HUB, "HF_SAC_MODEL_REPO": ""}, "HF_SAC_MODEL_REPO: expected a model repo each (user/name), as STORAGE_"),
+        (
+            {**HUB, "HF_SAC_MODEL_REPO": "user/ppo"},
+            "HF_*_MODEL_REPO: expected a repo of its own for every family, as branches are named by date alone; got ",
+        ),
+        ({**HUB, "HF_TOKEN": "hf_secret\nX: y"}, "HF_TOKEN: expected printable ASCII characters without blanks, got "),
+        ({"HF_LSTM_MODEL_REPO": "hf_secret"}, HIDDEN),
+        ({"HF_LSTM_MODEL_REPO": "../hf_secret/y"}, HIDDEN),
+        ({"HF_LSTM_MODEL_REPO": "https://ada:hf_secret@huggingface.co/ada/lstm"}, HIDDEN),
     ],
 )
-def test_values_that_do_not_go_together_are_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+def test_what_is_wrong_is_a_sentence_each_with_the_variables_name_and_no_token(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
 ) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert refusal().startswith(expected)
-    monkeypatch.setenv("BRAIN_LAST_YEAR", "2019")  # 2016 + 4 - 1
-    settings = read_settings(market="files", files_dir=Path("prices"))
-    assert settings.last_year == settings.first_partition_year == 2019
+    give(monkeypatch, variables)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    name = next(iter(variables))
+    assert str(caught.value).startswith((sentence, f"{name}: {sentence}"))
+    assert "\n" not in str(caught.value)
+    assert "hf_secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_values_that_go_together_are_taken_and_an_override_nobody_knows_is_not() -> None:
+    settings = read_settings(market="files", files_dir=Path("prices"), last_year=2019)  # 2016 + 4 - 1
+    assert settings.last_year == settings.first_partition_year
+    with pytest.raises(SettingsError, match=r"expected settings among plugins, market, .* got nonsense"):
+        read_settings(nonsense=3)
 
 
 # Telling settings
@@ -164,21 +157,15 @@ def test_values_that_do_not_go_together_are_one_sentence(
 
 def test_differing_variables_are_those_that_differ_from_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().differing_variables() == {}
-    monkeypatch.setenv("BRAIN_FIRST_YEAR", "2016")  # as it is anyway
-    monkeypatch.setenv("BRAIN_MARKET", "simulator")
-    monkeypatch.setenv("BRAIN_SYMBOLS", "AAA, BBB")
-    monkeypatch.setenv("BRAIN_LAST_YEAR", "2021")
+    given = {"BRAIN_MARKET": "simulator", "BRAIN_SYMBOLS": "AAA, BBB", "BRAIN_LAST_YEAR": "2021"}
+    give(monkeypatch, {"BRAIN_FIRST_YEAR": "2016", **given})  # the first as it is anyway
     settings = read_settings(data_dir=Path("elsewhere"))
     differing = settings.differing_variables()
-    assert differing == {
-        "BRAIN_MARKET": "simulator",
-        "BRAIN_DATA_DIR": "elsewhere",
-        "BRAIN_SYMBOLS": "AAA,BBB",
-        "BRAIN_LAST_YEAR": "2021",
-    }
-    for name, value in differing.items():
-        monkeypatch.setenv(name, value)
+    assert differing == {**given, "BRAIN_SYMBOLS": "AAA,BBB", "BRAIN_DATA_DIR": "elsewhere"}
+    give(monkeypatch, differing)
     assert read_settings() == settings
+    give(monkeypatch, HUB)
+    assert "hf_secret" not in repr(read_settings()) + str(read_settings().differing_variables())
 
 
 def test_what_a_backfill_ends_with_can_be_pasted_and_names_nobody(
@@ -204,56 +191,3 @@ def test_reports_are_served_unless_their_address_is_taken_which_is_said(
     assert caplog.messages == [
         f"reports: expected {address} to be free, got Address already in use; set BRAIN_REPORTS_URL."
     ]
-    with pytest.raises(SettingsError, match=r"^BRAIN_REPORTS_URL: Port out of range 0-65535, got "):
-        read_settings(reports_url="http://127.0.0.1:99999")
-
-
-@pytest.mark.parametrize("text", ["hf_secret", "../hf_secret/y", "https://ada:hf_secret@huggingface.co/ada/lstm"])
-def test_what_is_no_repo_is_not_shown_as_it_may_be_a_token(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("HF_LSTM_MODEL_REPO", text)
-    assert refusal() == (
-        "HF_LSTM_MODEL_REPO: expected a model repo of the Hub, user/name, got another text (not shown: it may be a "
-        "token); correct it."
-    )
-
-
-def test_an_override_nobody_knows_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"expected settings among plugins, market, .* got nonsense"):
-        read_settings(nonsense=3)
-
-
-HUB = {
-    "STORAGE_BACKEND": "hf",
-    "HF_TOKEN": "hf_secret",
-    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES},
-}
-
-
-@pytest.mark.parametrize(
-    ("repo", "expected"),
-    [
-        ("", "^HF_SAC_MODEL_REPO: expected a model repo each"),
-        ("user/ppo", "expected a repo of its own for every family"),
-    ],
-)
-def test_each_family_needs_a_repo_of_its_own(monkeypatch: pytest.MonkeyPatch, repo: str, expected: str) -> None:
-    for name, value in {**HUB, "HF_SAC_MODEL_REPO": repo}.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=expected):
-        read_settings()
-
-
-def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in HUB.items():
-        monkeypatch.setenv(name, value)
-    settings = read_settings()
-    assert "hf_secret" not in repr(settings) + str(settings.differing_variables())
-    monkeypatch.setenv("HF_TOKEN", "hf_secret\nX: y")
-    with pytest.raises(SettingsError, match=r"^HF_TOKEN: expected printable ASCII") as caught:
-        read_settings()
-    assert "hf_secret" not in "".join(traceback.format_exception(caught.value))
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    monkeypatch.delenv("HF_SAC_MODEL_REPO")  # an error about all variables together
-    with pytest.raises(SettingsError) as caught:
-        read_settings()
-    assert "hf_secret" not in "".join(traceback.format_exception(caught.value))

@@ -5,43 +5,33 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets_tests.backfills import (
-    Finished,
-    Terminal,
-    assert_nothing_half,
-    in_own_process,
-    screen,
-)
+from brain_assets_tests.backfills import Finished, Terminal, assert_nothing_half, in_own_process, screen
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 N_MOMENTS = 10
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
-INTERRUPTED = "import os, signal\n\ndef interrupted():\n    os.kill(os.getpid(), signal.SIGINT)\n\n"
-COMMAND = "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(commands={'wait': 'mine:interrupted'})\n"
-WAITING = (
-    COMMAND
-    + """
+IMPORT = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+COMMAND = """
+import concurrent.futures, os, signal, threading, time
+from brain_assets.plugins import Plugin
+
+PLUGIN = Plugin(commands={"wait": "mine:interrupted"})
 
 def interrupted():
-    import concurrent.futures, threading, time
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(time.sleep, [300, 300]))
 """
-)
-
-
-WHOLE = "stopped; nothing is half-written: run it again\n"
 
 
 @pytest.mark.parametrize(
-    ("moment", "line"),
-    [("interrupted()\n", "stopped\n"), (COMMAND, WHOLE), (WAITING, WHOLE)],
-    ids=["in an import", "in a command", "while threads wait for what does not answer"],
+    ("module", "line"),
+    [(IMPORT, "stopped\n"), (COMMAND, "stopped; nothing is half-written: run it again\n")],
+    ids=["in an import", "in a command, while threads wait for what does not answer"],
 )
-def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path, moment: str, line: str) -> None:
-    (tmp_path / "mine.py").write_text(INTERRUPTED + moment)
+def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path, module: str, line: str) -> None:
+    (tmp_path / "mine.py").write_text(module)
     run = in_own_process(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path), seconds=120)
     assert (run.returncode, run.stdout, run.stderr) == (130, line, "")
     assert not (tmp_path / "data").exists()

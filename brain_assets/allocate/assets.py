@@ -12,7 +12,7 @@ from brain_assets.allocate import allocation
 from brain_assets.allocate.allocation import WeekTargets, chosen_week
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import AllocationError, EmptyResponseError
-from brain_assets.escaping import in_csv
+from brain_assets.formatting import in_csv
 from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.configs import RunConfig
@@ -28,9 +28,9 @@ from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, Clock, ses
 from brain_assets.market.schema import RAW
 from brain_assets.parquet import encode_table
 from brain_assets.paths import replace_file
+from brain_assets.store.fingerprint import CODE_VERSIONS
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import YEAR_TO_DATE, TableStore, content_hash
-from brain_assets.versions import CODE_VERSIONS
 
 WEEKLY_WEIGHTS = "weekly_weights"
 

@@ -16,9 +16,9 @@ import typer
 from rich.markup import escape
 
 from brain_assets.allocate.allocation import chosen_week, strategies_of
-from brain_assets.check_result import listed
 from brain_assets.cli_run import run_alone
 from brain_assets.errors import AllocationError, SettingsError
+from brain_assets.formatting import listed
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.tasks import Task

@@ -13,7 +13,7 @@ from brain_assets.errors import TableError
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import CLOSE, PRICE_FIELDS, VOLUME, PricePanel
 from brain_assets.market.signals import SIGNALS
-from brain_assets.store.scaler import Scaler, fit_scaler_by_column
+from brain_assets.store.weights import Scaler, fit_scaler_by_column
 
 RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
 CHANNELS = (*RETURNS, *SIGNALS)  # all that a forecaster may look at of a session

@@ -40,7 +40,7 @@ from brain_assets.store import checks
 from brain_assets.store.checks import COUNT, DATE, NUMBER, NUMBER_OR_NULL, TEXT, check_dates, check_metadata
 from brain_assets.store.manifest import MANIFEST, refused
 from brain_assets.store.names import parse_version_name
-from brain_assets.store.scaler import check_scaler
+from brain_assets.store.weights import check_scaler
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot

@@ -33,8 +33,8 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.card import Figure, write_card
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
-from brain_assets.store.scaler import Scaler
 from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.weights import Scaler
 
 SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
 

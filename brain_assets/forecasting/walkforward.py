@@ -14,7 +14,6 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.arrays import DateArray, FloatArray, IntArray
-from brain_assets.check_result import CheckResult, listed
 from brain_assets.errors import RefusedSnapshotError
 from brain_assets.forecasting.average import (
     SnapshotForecasts,
@@ -24,6 +23,7 @@ from brain_assets.forecasting.average import (
     newest_cutoff,
 )
 from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.formatting import CheckResult, listed
 from brain_assets.market.calendar import Weeks, years_of
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import MOMENTUM_WEEKS, WeeklyPanel, past_return

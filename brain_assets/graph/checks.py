@@ -16,7 +16,7 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
-from brain_assets.check_result import CheckResult
+from brain_assets.formatting import CheckResult
 from brain_assets.graph.years import Years
 
 

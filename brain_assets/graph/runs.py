@@ -16,7 +16,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG, REPOSITORY_LABEL_TAG
 from dagster._core.workspace.load import location_origin_from_module_name
 
 from brain_assets import errors
-from brain_assets.files import is_running
+from brain_assets.paths import is_running
 
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""

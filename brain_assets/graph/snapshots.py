@@ -9,10 +9,10 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.check_result import format_figure
 from brain_assets.device import CPU
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.forecasting.forecaster import EpochLosses
+from brain_assets.formatting import format_figure
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json, other_libraries

@@ -23,10 +23,10 @@ from dagster._core.definitions.data_version import UNKNOWN_DATA_VERSION, extract
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from brain_assets import registry
-from brain_assets.check_result import listed
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, TableError
+from brain_assets.formatting import listed
 from brain_assets.graph.checks import findings_of, warnings_in
 from brain_assets.market.base import Market, ObservableMarket, Observation
 from brain_assets.market.schema import RAW

@@ -9,8 +9,7 @@ import pydantic
 
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pictures import as_table
-from brain_assets.store import sync
-from brain_assets.store.sync import ModelCopy
+from brain_assets.store.storage import ModelCopy, choose, compare, transfer
 
 
 class SyncConfig(dg.Config):
@@ -41,10 +40,10 @@ def _sync_job(verb: str, kind: type[SyncConfig], description: str) -> dg.JobDefi
     ) -> None:
         given = config.model_dump()  # type: ignore[attr-defined]
         families, years = given.pop("families"), given.pop("years")
-        chosen = sync.choose(snapshot_io.storages, families, "families: expected some of")
+        chosen = choose(snapshot_io.storages, families, "families: expected some of")
         storages = {family: snapshot_io.storages[family] for family in chosen}
-        rows = sync.compare(storages, years, versions=verb == "push" and not years)
-        _show(context, rows if verb == "status" else sync.transfer(verb, storages, rows, **given))
+        rows = compare(storages, years, versions=verb == "push" and not years)
+        _show(context, rows if verb == "status" else transfer(verb, storages, rows, **given))
 
     return dg.GraphDefinition(f"sync_{verb}", description=description, node_defs=[act]).to_job()
 

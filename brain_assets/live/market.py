@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brain_assets.check_result import listed
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
+from brain_assets.formatting import listed
 from brain_assets.live.edgar import EdgarFundamentals
 from brain_assets.live.filings import shorten
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable

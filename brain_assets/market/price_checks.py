@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
-from brain_assets.check_result import CheckResult, listed
+from brain_assets.formatting import CheckResult, listed
 from brain_assets.market.archive import closes_before, previous_closes
 from brain_assets.market.calendar import years_of
 from brain_assets.market.schema import OHLC_RULES, PRICE_TABLE, Rule, added_up, findings_of

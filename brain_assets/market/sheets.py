@@ -24,8 +24,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from brain_assets.arrays import IntArray
-from brain_assets.check_result import listed
 from brain_assets.errors import MarketError, TableError
+from brain_assets.formatting import listed
 
 csv.field_size_limit(2**31 - 1)  # a quote that is never closed takes in the rest of a file, which is then refused
 

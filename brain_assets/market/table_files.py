@@ -22,8 +22,8 @@ import pyarrow as pa
 from pandas.api.types import union_categoricals
 
 from brain_assets.arrays import BoolArray, IntArray
-from brain_assets.check_result import listed
 from brain_assets.errors import MarketError, TableError
+from brain_assets.formatting import listed
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.file_values import SPARE, Key, Parsed, is_blank, parse_cells, text_at
 from brain_assets.market.schema import (

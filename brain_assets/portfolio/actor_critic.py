@@ -12,7 +12,7 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.portfolio.arithmetic import CONSTRAINTS, LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.dataset import SIGNAL_SCALE, ObservationBuilder, PolicyDataset
 from brain_assets.portfolio.policy import Act, ForecasterName, OnProgress, Policy, SignalScale, TradingRate
-from brain_assets.store.scaler import Scaler
+from brain_assets.store.weights import Scaler
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import LogitNetwork

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, FloatArray, IntArray
-from brain_assets.check_result import CheckResult, listed
 from brain_assets.errors import SnapshotError, TableError
 from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots, forecast_weeks
+from brain_assets.formatting import CheckResult, listed
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio import baselines

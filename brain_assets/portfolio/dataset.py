@@ -15,7 +15,7 @@ from brain_assets.forecasting.average import families_in
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.store.scaler import Scaler, fit_scaler_by_column
+from brain_assets.store.weights import Scaler, fit_scaler_by_column
 
 BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "pre_open_return", "weekly_return")
 

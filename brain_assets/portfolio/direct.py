@@ -25,7 +25,7 @@ from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress
 from brain_assets.portfolio.strategy import run_equal_weight
-from brain_assets.store.scaler import Scaler
+from brain_assets.store.weights import Scaler
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -31,7 +31,7 @@ from brain_assets.portfolio.dataset import N_MARKET_FEATURES, PolicyDataset, mar
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.store import checks
 from brain_assets.store.checks import COUNT, DATE, NUMBER, SCALE, Kind
-from brain_assets.store.scaler import check_scaler
+from brain_assets.store.weights import check_scaler
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot

@@ -40,7 +40,7 @@ from brain_assets.portfolio.networks import PpoNetwork, SacNetwork, by_asset, by
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
-from brain_assets.store.scaler import Scaler
+from brain_assets.store.weights import Scaler
 
 REWARD_SCALE = 100.0
 

@@ -31,9 +31,9 @@ from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
 from brain_assets.report.report import Doubt, Report, build_report
 from brain_assets.report.tables import conclude, headline_table, policy_table
+from brain_assets.store.fingerprint import CODE_VERSIONS
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
-from brain_assets.versions import CODE_VERSIONS
 
 DECIDES_RESULTS = ("market", "symbols", "first_year", "bootstrap_years", "last_year", "files_dir", "plugins")
 """Fields of `brain_assets.settings.Settings` that another must set alike to have the same report."""

@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
-from brain_assets.check_result import NO_BREAK
 from brain_assets.cli_run import run_alone
+from brain_assets.formatting import NO_BREAK
 from brain_assets.graph.build import session
 from brain_assets.graph.tasks import Task
 from brain_assets.paths import is_remote, parse_place

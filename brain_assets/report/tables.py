@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
-from brain_assets.check_result import NO_BREAK, format_figure
 from brain_assets.forecasting.walkforward import YARDSTICKS
+from brain_assets.formatting import NO_BREAK, format_figure
 from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.strategy import CASH, annual_return, sharpe_ratio

@@ -8,14 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from brain_assets.escaping import in_markdown
+from brain_assets.formatting import in_markdown
 from brain_assets.registry import Family
 from brain_assets.store.names import snapshot_name
-
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResult
 
 TASKS = {"forecaster": "time-series-forecasting", "policy": "reinforcement-learning"}
 """The Hub's words for what models do, by their role."""
@@ -50,8 +47,22 @@ def write_card(
 
     Of the metadata, ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told of all.
     """
-    from huggingface_hub import ModelCard, ModelCardData
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+    results = [
+        EvalResult(
+            task_type=TASKS[family.role],
+            dataset_type=metadata["market"],
+            dataset_name=f"market {metadata['market']}, {figure.split}",
+            dataset_split=figure.split,
+            metric_type=figure.metric,
+            metric_name=figure.name + of,
+            metric_value=round(value, 6),
+        )
+        for figure in figures
+        for of, value in (("", figure.value), (f" (baseline: {figure.baseline_name})", figure.baseline))
+        if figure.held_out and value is not None
+    ]
     name = metadata.get("version") or snapshot_name(cutoff_date)
     data = ModelCardData(
         license="mit",
@@ -59,32 +70,10 @@ def write_card(
         pipeline_tag=TASKS[family.role],
         tags=["brain-assets", "finance", "walk-forward", family.role, family.name],
         model_name=f"{family.name}-{name}",
-        eval_results=_eval_results(TASKS[family.role], figures, metadata["market"]) or None,
+        eval_results=results or None,
     )
     values: Any = {**said, "family": family, "name": name, "cutoff_date": cutoff_date, "figures": figures}
     values |= {"metadata": metadata, "options": config, "config": json.dumps(dict(config), indent=2, sort_keys=True)}
     values["symbols"] = [in_markdown(symbol) for symbol in metadata["data"]["symbols"]]
     template = (resources.files("brain_assets.store") / "card.md.jinja").read_text(encoding="utf-8")
     return str(ModelCard.from_template(data, template_str=template, **values))
-
-
-def _eval_results(task: str, figures: Sequence[Figure], market: str) -> "list[EvalResult]":
-    from huggingface_hub import EvalResult
-
-    results = []
-    for figure in figures:
-        values = {figure.name: figure.value, f"{figure.name} (baseline: {figure.baseline_name})": figure.baseline}
-        results += [
-            EvalResult(
-                task_type=task,
-                dataset_type=market,
-                dataset_name=f"market {market}, {figure.split}",
-                dataset_split=figure.split,
-                metric_type=figure.metric,
-                metric_name=name,
-                metric_value=round(value, 6),
-            )
-            for name, value in values.items()
-            if figure.held_out and value is not None
-        ]
-    return results

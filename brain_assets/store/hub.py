@@ -12,11 +12,11 @@ that useful. What goes wrong is one sentence that shows no token, and a later at
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -29,8 +29,6 @@ from brain_assets.store.names import MAIN_BRANCH, is_repo_name, is_token
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
-
-T = TypeVar("T")
 
 HOUSEKEEPING = ".gitattributes"
 """The Hub puts it into every new repo; it is never read."""
@@ -96,57 +94,61 @@ class HubStore:
         """Give branch -> commit, in one request; a repo that is not there has none, or raises `HubError`."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        try:
-            references = self._ask("list its branches", lambda: self._api.list_repo_refs(self.repo))
-        except RepositoryNotFoundError:
-            if must_exist:
-                raise self._not_seen() from None
-            warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
-            return {}
-        return {branch.name: branch.target_commit for branch in references.branches}
+        with self._asked("list its branches"):
+            try:
+                references = self._api.list_repo_refs(self.repo)
+            except RepositoryNotFoundError:
+                if must_exist:
+                    raise
+                warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
+                return {}
+            return {branch.name: branch.target_commit for branch in references.branches}
 
     def holds(self, name: str, files: Mapping[str, bytes]) -> bool:
         """Tell whether a branch holds exactly these files, by its listing; raises as `read_manifest`."""
-        return self._of_branch(name, f"list the files of {name}", lambda: _holds(self._look(name), files))
+        with self._asked(f"list the files of {name}", name):
+            return _holds(self._look(name), files)
 
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest; raises `MissingSnapshotError`, or `RefusedSnapshotError` if it is not to be believed."""
-        return self._of_branch(name, f"show {name}", lambda: self._manifest(self._look(name)))
+        with self._asked(f"show {name}", name):
+            return self._manifest(self._look(name))
 
     def read(self, name: str) -> dict[str, bytes]:
         """Read all files, of one commit. Raises as `read_manifest`."""
-
-        def attempt() -> dict[str, bytes]:
+        with self._asked(f"give {name}", name):
             branch = self._look(name)
             _check_listing(branch)
             files = {path: self._fetch(path, branch) for path in FILES}
             verify(files)
             return files
 
-        return self._of_branch(name, f"give {name}", attempt)
-
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Push without asking what became of it."""
-        self.push(name, files)
-
-    def push(self, name: str, files: Mapping[str, bytes]) -> HubCopy:
+    def write(self, name: str, files: Mapping[str, bytes]) -> HubCopy:
         """Make a branch hold exactly these files, in one commit; none if it does already.
 
-        Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
+        Repo (private) and branch, which begins with what ``main`` holds, are made if they are missing. May be called
+        again at any time, also by two at once.
         """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        def attempt() -> HubCopy:
+        with self._asked(f"take {name}", name):
             found = self._find(name)
-            branch = found or self._start(name)
+            if found is None and name != MAIN_BRANCH:  # which every repo has
+                self._api.create_branch(self.repo, branch=name, exist_ok=True)
+            branch = found or self._look(name)
             url = f"{self._api.endpoint}/{self.repo}/tree/{name}"
             if _holds(branch, files):
                 return HubCopy(url, str(branch.sha), False)
             if found and self._market is not None:
                 self._refuse_another_market(name, found)
-            commit = self._commit(name, branch, files)
-            return HubCopy(url, commit, True, str(found.sha) if found and MANIFEST in _listed(found) else "")
-
-        return self._of_branch(name, f"take {name}", attempt)
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [
+                *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),  # open files: never over Xet
+                *(CommitOperationDelete(path, is_folder=False) for path in _listed(branch) if path not in files),
+            ]
+            done = self._api.create_commit(  # all or nothing, on top of what the branch was
+                self.repo, operations, commit_message=f"Push {name}", revision=name, parent_commit=branch.sha
+            )
+            return HubCopy(url, done.oid, True, str(found.sha) if found and MANIFEST in _listed(found) else "")
 
     def _look(self, name: str) -> "ModelInfo":
         """List a branch: its commit, and what the Hub says of the files in that."""
@@ -160,11 +162,7 @@ class HubStore:
 
     def _fetch(self, path: str, branch: "ModelInfo") -> bytes:
         """Read a file; of one that is longer than its listing says, no more than shows it: it may never end."""
-        from huggingface_hub.utils import (  # type: ignore[attr-defined]
-            build_hf_headers,
-            hf_raise_for_status,
-            http_stream_backoff,
-        )
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff  # type: ignore[attr-defined]
 
         url, data = f"{self._api.endpoint}/{self.repo}/resolve/{branch.sha}/{path}", bytearray()
         size = getattr(_listed(branch).get(path), "size", None) or 0
@@ -189,26 +187,6 @@ class HubStore:
             self._api.create_repo(self.repo, private=True, exist_ok=True)
             return None
 
-    def _start(self, name: str) -> "ModelInfo":
-        """Make a branch, which begins with what ``main`` holds; that one every repo has."""
-        if name != MAIN_BRANCH:
-            self._api.create_branch(self.repo, branch=name, exist_ok=True)
-        return self._look(name)
-
-    def _commit(self, name: str, branch: "ModelInfo", files: Mapping[str, bytes]) -> str:
-        """Commit what a branch lacks on top of what it was, all or nothing."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [  # open files go over plain LFS, never over Xet
-            *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),
-            *(CommitOperationDelete(path, is_folder=False) for path in _listed(branch) if path not in files),
-        ]
-        message = f"Push {name}"
-        done = self._api.create_commit(
-            self.repo, operations, commit_message=message, revision=name, parent_commit=branch.sha
-        )
-        return done.oid
-
     def _refuse_another_market(self, name: str, branch: "ModelInfo") -> None:
         """Do not replace what somebody trained on another market."""
         market = None
@@ -220,46 +198,35 @@ class HubStore:
                 f"{market[:40]!r}; use another repo for this market, or remove the branch."
             )
 
-    def _of_branch(self, name: str, action: str, attempt: Callable[[], T]) -> T:
-        """Do something with a branch; see `_ask`. One that is not there is a `MissingSnapshotError`."""
-        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
-        try:
-            with located(f"{self.repo}@{name}", RefusedSnapshotError):
-                return self._ask(action, attempt)
-        except RepositoryNotFoundError:
-            raise self._not_seen() from None
-        except (RevisionNotFoundError, EntryNotFoundError):
-            raise MissingSnapshotError(
-                f"{self.repo}@{name}: expected a snapshot on the Hub, but there is no such branch; push it, or train "
-                "it here."
-            ) from None
-
-    def _not_seen(self) -> HubError:
-        return HubError(
-            f"{self.repo}: expected a model repo that HF_TOKEN lets us read, got none of this name; push to it first, "
-            "or correct the name or the token."
-        )
-
-    def _ask(self, action: str, question: Callable[[], T]) -> T:
-        """Ask the Hub for something (in words, for messages), and turn what goes wrong into a `HubError`.
+    @contextmanager
+    def _asked(self, action: str, name: str = "") -> Iterator[None]:
+        """Turn what goes wrong while the Hub is asked to do something, with a branch, into our errors.
 
         The original exceptions are cut off: a server may repeat the token in what it says.
         """
         try:
-            return question()
+            with located(f"{self.repo}@{name}", RefusedSnapshotError):
+                yield
         except Exception as error:  # noqa: BLE001 - what is not the library's is raised as it is
-            raise self._explained(error, action) from None
+            raise self._explained(error, action, name) from None
 
-    def _explained(self, error: BaseException, action: str) -> BaseException:
-        """Give our error for one of the library; what is absent, and any other, stays as it is."""
+    def _explained(self, error: BaseException, action: str, name: str) -> BaseException:
+        """Give our error for one of the library; any other stays as it is."""
         import httpx2
         from huggingface_hub import errors
 
         if isinstance(error, RuntimeError) and error.__cause__:  # it wraps what goes wrong in an upload
             error = error.__cause__
-        if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.EntryNotFoundError):
-            return error
+        if isinstance(error, errors.RepositoryNotFoundError):
+            return HubError(
+                f"{self.repo}: expected a model repo that HF_TOKEN lets us read, got none of this name; push to it "
+                "first, or correct the name or the token."
+            )
+        if isinstance(error, errors.RevisionNotFoundError | errors.EntryNotFoundError):
+            return MissingSnapshotError(
+                f"{self.repo}@{name}: expected a snapshot on the Hub, but there is no such branch; push it, or train "
+                "it here."
+            )
         said, expected, advice = self._scrub(error), f"the Hub ({self._api.endpoint}) to {action}", "try again later"
         if isinstance(error, errors.HfHubHTTPError):
             status, reads = error.response.status_code, error.response.request.method in ("GET", "HEAD")

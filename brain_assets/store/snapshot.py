@@ -19,9 +19,7 @@ from brain_assets.store.hub import HubAddress, HubStore
 from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, build, parse_json, refused, render_json, verify
 from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore, read_files
-from brain_assets.store.scaler import NAMES as SCALER_NAMES
-from brain_assets.store.scaler import Scaler
-from brain_assets.store.weights import Layout, check_arrays, read_arrays, write_model
+from brain_assets.store.weights import SCALER_NAMES, Layout, Scaler, check_arrays, read_arrays, write_model
 
 if TYPE_CHECKING:
     from brain_assets.arrays import DateArray, FloatArray
@@ -43,7 +41,7 @@ class ModelSnapshot:
     metadata: Mapping[str, Any]
     """JSON values: the training configuration; fingerprint, data window, symbols, losses or rewards."""
     arrays: Mapping[str, np.ndarray]
-    """The weights by their names in the network, and those of `brain_assets.store.scaler.NAMES`."""
+    """The weights by their names in the network, and those of `brain_assets.store.weights.SCALER_NAMES`."""
     card: str  # Markdown
 
     @property

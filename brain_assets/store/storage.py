@@ -2,14 +2,15 @@
 
 ``snapshot-<date>`` and the main versions ``v<date>-<hash>`` are folders alike; ``current`` is a text file of one line
 that names the current version, and is replaced in one step. The Hub's ``main`` holds the files of that one.
-The place is always written first and is the truth; the Hub holds copies.
+The place is always written first and is the truth; the Hub holds copies, which `compare` and `transfer` are about.
 """
 
 import datetime
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from brain_assets import registry
@@ -18,6 +19,7 @@ from brain_assets.errors import (
     HubError,
     MissingSnapshotError,
     RefusedSnapshotError,
+    SettingsError,
     SnapshotError,
 )
 from brain_assets.paths import DataPath, as_place, list_names, read_bytes, replace_file
@@ -25,20 +27,24 @@ from brain_assets.progress import report, warn
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import check_identity
 from brain_assets.store.fingerprint import Fingerprint
-from brain_assets.store.hub import HubAddress, HubCopy, HubStore
+from brain_assets.store.hub import HubAddress, HubCopy, HubStore, in_place_of
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.sync import compare, transfer
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
 CURRENT = "current"
+N_CONNECTIONS = 8
+"""Models under way at once; almost all of the time is waiting for the Hub."""
+EQUAL, DIFFERENT, LOCAL_ONLY, HUB_ONLY = "equal", "different", "here only", "on the Hub only"
+"""How a local folder and its branch on the Hub stand to each other."""
+RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
 
 
 def hub_address(settings: Settings, family: str) -> HubAddress | None:
     """Give the repo of a family; None: snapshots stay on this machine."""
-    repo = settings.model_repo(family)
+    repo = settings.model_repos.get(family)
     return HubAddress(repo, settings.hf_token) if settings.storage_backend == "hf" and repo else None
 
 
@@ -57,11 +63,7 @@ class SnapshotLocalStorage:
     """
 
     def __init__(
-        self,
-        family: str,
-        root: str | DataPath | None = None,
-        hub: HubAddress | None = None,
-        market: str | None = None,
+        self, family: str, root: str | DataPath | None = None, hub: HubAddress | None = None, market: str | None = None
     ) -> None:
         if family not in registry.names():
             known = ", ".join(registry.names())
@@ -74,7 +76,6 @@ class SnapshotLocalStorage:
         self.family, self.folder, self.hub = family, as_place(root) / family, hub
         self.store = FolderStore(self.folder)
         self._market = market
-        self._repo = HubStore(hub, market) if hub else None
 
     def of_seed(self, number: int) -> "SnapshotLocalStorage":
         """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
@@ -183,23 +184,23 @@ class SnapshotLocalStorage:
 
     # On the Hub
 
-    @property
+    @cached_property
     def repo(self) -> HubStore:
         """The model repo; raises `HubError` if there is none."""
-        if self._repo is None:
+        if self.hub is None:
             raise HubError(
                 f"{self.family}: expected snapshots that go to the Hub too, got STORAGE_BACKEND=local; set it to hf, "
                 f"and HF_{self.family.upper()}_MODEL_REPO."
             )
-        return self._repo
+        return HubStore(self.hub, self._market)
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
-        """Push a snapshot; raises as `HubStore.push`."""
+        """Push a snapshot; raises as `HubStore.write`."""
         return self.upload(snapshot_name(cutoff_date))
 
     def upload(self, branch: str) -> HubCopy:
-        """Push the folder of a branch, as `HubStore.push` does."""
-        return self.repo.push(branch, self.files_of(branch))
+        """Push the folder of a branch, as `HubStore.write` does."""
+        return self.repo.write(branch, self.files_of(branch))
 
     def upload_version(self, name: str) -> HubCopy:
         """Push a main version, and ``main``, which follows the current one."""
@@ -289,3 +290,94 @@ class SnapshotLocalStorage:
 
 def _dates(names: Collection[str]) -> list[datetime.date]:
     return sorted(filter(None, map(parse_snapshot_name, names)))
+
+
+# What `brain-assets sync`, and its jobs, transfer
+
+Storages = Mapping[str, SnapshotLocalStorage]
+
+
+@dataclass(frozen=True)
+class ModelCopy:
+    """A model here or on the Hub.
+
+    What was compared has a relation as its state, and as detail the commit of the branch, if there is one. What was
+    transferred has one of `RESULTS`: ``unchanged`` if the branch held these files already, ``kept`` if a pull left
+    alone what is here; the detail is the reason, or which commit a push took the place of.
+    """
+
+    family: str
+    name: str
+    state: str
+    detail: str = ""
+
+
+def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
+    """Give those families that are named, all if none is; an unknown one is a `SettingsError` that begins so."""
+    unknown = sorted(set(families) - set(known))
+    if unknown:
+        raise SettingsError(f"{expected} {', '.join(known)}, got {', '.join(unknown)}; correct it.")
+    return [family for family in known if not families or family in families]
+
+
+def compare(storages: Storages, years: Collection[int] = (), versions: bool = False) -> list[ModelCopy]:
+    """Compare what is here of some years, none named: of all, with what is on the Hub, family by family.
+
+    With versions, the main versions here follow, and as ``main`` the current one. One request lists a repo's branches,
+    and one more the files of each that is on both sides.
+    """
+    return [row for storage in storages.values() for row in _compare(storage, years, versions)]
+
+
+def _compare(storage: SnapshotLocalStorage, years: Collection[int], versions: bool) -> list[ModelCopy]:
+    commits, here = storage.repo.commits(), storage.list_existing(parse_snapshot_name)
+    wanted = {cutoff_of_year(year) for year in years}
+    dates = {name: parse_snapshot_name(name) for name in sorted({*here, *commits})}
+    names = [name for name, date in dates.items() if date and (not wanted or date in wanted)]
+    mains = [*storage.list_versions(), *([MAIN_BRANCH] if storage.current() else [])] if versions else []
+
+    def row(name: str) -> ModelCopy:
+        if name not in commits:
+            relation = LOCAL_ONLY
+        elif name not in (*here, *mains):
+            relation = HUB_ONLY
+        else:
+            relation = EQUAL if storage.repo.holds(name, storage.files_of(name)) else DIFFERENT
+        return ModelCopy(storage.family, name, relation, commits.get(name, ""))
+
+    with ThreadPoolExecutor(N_CONNECTIONS) as pool:
+        return list(pool.map(row, [*names, *mains]))
+
+
+def transfer(
+    verb: str, storages: Storages, rows: Sequence[ModelCopy], force: bool = False, dry_run: bool = False
+) -> Iterator[ModelCopy]:
+    """Push or pull what differs of what was compared, several at once; gives what became of each, or would, in turn.
+
+    A pull keeps what is here where the Hub holds something else, unless forced: it may have been made here. One that
+    fails or is refused stops no other. ``main``, which follows the versions, comes last.
+    """
+
+    def one(row: ModelCopy) -> ModelCopy:
+        storage, became = storages[row.family], partial(ModelCopy, row.family, row.name)
+        is_kept = verb == "pull" and row.state == DIFFERENT and not force
+        if dry_run:
+            replaced = in_place_of(row.detail) if verb == "push" else ""
+            return became("would keep" if is_kept else f"would {verb}", replaced or row.state)
+        if is_kept:
+            return became("kept", "it differs from that of the Hub: push it, or pull with force")
+        try:
+            if verb == "push":
+                copy = storage.upload(row.name)
+                return became("pushed" if copy.changed else "unchanged", in_place_of(copy.before))
+            storage.download(row.name)
+            return became("pulled")
+        except RefusedSnapshotError as error:
+            return became("refused", str(error))
+        except (HubError, SnapshotError) as error:
+            return became("failed", str(error))
+
+    chosen = [row for row in rows if row.state in (DIFFERENT, LOCAL_ONLY if verb == "push" else HUB_ONLY)]
+    with ThreadPoolExecutor(N_CONNECTIONS) as pool:
+        yield from pool.map(one, [row for row in chosen if row.name != MAIN_BRANCH])
+    yield from map(one, [row for row in chosen if row.name == MAIN_BRANCH])

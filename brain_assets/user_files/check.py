@@ -10,8 +10,8 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError
+from brain_assets.formatting import listed
 from brain_assets.market.price_checks import price_verdicts
 from brain_assets.market.schema import PRICE_TABLE, RAW, added_up
 from brain_assets.market.sheets import MOST, canonical, is_table

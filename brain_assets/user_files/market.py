@@ -12,8 +12,8 @@ from typing import ClassVar, cast
 
 import pandas as pd
 
-from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
+from brain_assets.formatting import listed
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import FIRST_DATE, utc_now
 from brain_assets.market.news import NewsFiles

@@ -11,17 +11,12 @@ import pytest
 from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import (
-    in_own_process,
-    outcomes,
-    states,
-    write_config,
-)
+from brain_assets_tests.backfills import in_own_process, outcomes, states, write_config
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import NAMES as ASSETS
+from brain_assets_tests.loopback_hub import TOKEN, LoopbackHub
 from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 pytestmark = pytest.mark.slow
 
@@ -123,14 +118,9 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
     shutil.copytree(on_disk.parent / "home", tmp_path / "driver" / "home")
     assert_all_done(driver)
     count = 2 * len(FAMILIES)
-    with WatchedHub() as hub:
-        variables = {
-            **driver.variables,
-            "STORAGE_BACKEND": "hf",
-            "HF_TOKEN": TOKEN,
-            "HF_ENDPOINT": hub.endpoint,
-            **REPOS,
-        }
+    with LoopbackHub() as hub:
+        hub_variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **REPOS}
+        variables = driver.variables | hub_variables
         pushed = in_own_process(URL, "sync", "push", **variables)  # type: ignore[arg-type]
         assert f"{count} pushed" in pushed.stdout, pushed.stdout + pushed.stderr
         assert f"nothing to push; {count} equal" in in_own_process(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.check_result import format_figure
+from brain_assets.formatting import format_figure
 from brain_assets.graph.pictures import COLORS, MAX_CHARACTERS, as_table, chart, plotted
 
 

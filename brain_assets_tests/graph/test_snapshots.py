@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from brain_assets import registry
-from brain_assets.check_result import format_figure
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
+from brain_assets.formatting import format_figure
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.snapshots import feature_weights_metadata, snapshot_metadata

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from brain_assets.files import is_running
+from brain_assets.paths import is_running
 from brain_assets_tests.backfills import (
     ASSETS,
     REPOSITORY,

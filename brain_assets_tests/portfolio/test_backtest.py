@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.check_result import CheckResult
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.formatting import CheckResult
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals

@@ -12,7 +12,7 @@ from brain_assets.portfolio.dataset import (
     fit_observation_scaler,
     market_observations,
 )
-from brain_assets.store.scaler import Scaler
+from brain_assets.store.weights import Scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 

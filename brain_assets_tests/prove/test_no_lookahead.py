@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 
 from brain_assets import Act, ModelConfig, PolicyDataset, registry
-from brain_assets.check_result import CheckResult
 from brain_assets.errors import SettingsError
 from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit, Windows
 from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
+from brain_assets.formatting import CheckResult
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years

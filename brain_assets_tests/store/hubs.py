@@ -1,4 +1,4 @@
-"""What the tests of the Hub stand on: storages bound to a Hub of this machine, and what lies in them."""
+"""What the tests of stores stand on: storages bound to a Hub of this machine, and what lies in them."""
 
 import datetime
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
 from brain_assets.store.names import snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -20,17 +21,25 @@ DATE = datetime.date(2019, 12, 31)
 BRANCH = "snapshot-2019-12-31"
 
 
+def made_up(number: int) -> Files:
+    """Give the files of a snapshot that no family could load: stores do not look into them."""
+    payload = {
+        MODEL: b"\0model %d" % number * 50,
+        WEIGHTS: b"\0weights %d" % number,
+        SCALER: b"\0scaler %d" % number,
+        CONFIG: b'{\n  "number": %d\n}\n' % number,
+        CARD: b"---\nlicense: other\n---\n\n# Number %d\n" % number,
+    }
+    return build(payload, {"family": "lstm", "market": "sample", "number": number})
+
+
 def open_store(hub: LoopbackHub | str, token: str = TOKEN) -> HubStore:
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     return HubStore(HubAddress(REPO, SecretStr(token), endpoint))
 
 
 def bind(
-    root: Path,
-    hub: LoopbackHub | str | None,
-    token: str = TOKEN,
-    family: str = "lstm",
-    market: str | None = None,
+    root: Path, hub: LoopbackHub | str | None, token: str = TOKEN, family: str = "lstm", market: str | None = None
 ) -> SnapshotLocalStorage:
     """Give a storage whose copies are on a Hub; None: on none."""
     if hub is None:

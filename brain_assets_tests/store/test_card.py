@@ -18,11 +18,9 @@ LSTM_METADATA = {
     **MARKET,
     "uninformative_features": NEUTRAL,
     "data": {
+        **dict.fromkeys(("last_session", "last_training_target", "last_validation_target"), "2020-12-31"),
         "first_session": "2016-01-04",
-        "last_session": "2020-12-31",
-        "last_training_target": "2020-12-31",
         "first_validation_week": "2019-12-30",
-        "last_validation_target": "2020-12-31",
         "symbols": SYMBOLS,
         "n_training_windows": 400,
         "n_validation_windows": 100,

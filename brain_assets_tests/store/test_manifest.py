@@ -10,15 +10,7 @@ from brain_assets.errors import DamagedSnapshotError
 from brain_assets.store.manifest import CONFIG, FILES, MANIFEST, PAYLOAD, build, parse, parse_json, verify
 
 CONTENT = {name: f"{name} é".encode() * 20 for name in PAYLOAD}
-METADATA: dict[str, Any] = {
-    "family": "lstm",
-    "cutoff_date": "2019-12-31",
-    "fingerprint": {"value": "a" * 64, "config": "b" * 64},
-    "market": "made up",
-    "caveat": "none",
-    "n_threads": 1,
-    "training": {"curve": [{"epoch": 0, "train": 0.1}]},
-}
+METADATA: dict[str, Any] = {"family": "lstm", "n_threads": 1, "training": {"curve": [{"epoch": 0, "train": 0.1}]}}
 
 
 def signed(**changes: Any) -> bytes:

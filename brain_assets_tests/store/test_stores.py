@@ -1,9 +1,11 @@
 """What every store promises, run on a disk, on an S3 server and on a Hub; and what only a disk can do."""
 
+import itertools
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,94 @@ from brain_assets.errors import (
     SnapshotError,
     StorageError,
 )
+from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
+from brain_assets.store.hub import HubStore
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, MODEL
 from brain_assets.store.places import FolderStore
-from brain_assets_tests.loopback_hub import TOKEN, Files
-from brain_assets_tests.loopback_s3 import forget_connections
-from brain_assets_tests.store.places import NAME, Folder, Hub, Place, disk, made_up
+from brain_assets_tests.loopback_hub import KINDS, TOKEN, Fault, Files, LoopbackHub
+from brain_assets_tests.loopback_s3 import DROP, TRUNCATE, LoopbackS3, forget_connections
+from brain_assets_tests.store.hubs import BRANCH as NAME
+from brain_assets_tests.store.hubs import REPO, made_up, open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
 OLD, NEW = made_up(1), made_up(2)
 
 
+class Folder:
+    """A folder on a disk or in a bucket, and what lies under it, past the store: `put` and `get` under `NAME`."""
+
+    faults: tuple[int | str, ...] = (500, 503, DROP, TRUNCATE, 403)
+    numbers = itertools.count()
+
+    def __init__(self, folder: DataPath, server: LoopbackS3 | None = None) -> None:
+        self.folder, self.server = folder, server
+
+    def fresh(self) -> "Folder":
+        """Give another one, in which nothing lies."""
+        return Folder(self.folder.parent / f"{self.folder.name}-{next(self.numbers)}", self.server)
+
+    def open(self) -> FolderStore:
+        return FolderStore(self.folder)
+
+    def put(self, files: Files) -> None:
+        for name, data in files.items():
+            replace_file(self.folder / NAME / name, data)
+
+    def get(self) -> Files:
+        return {name: read_bytes(self.folder / NAME / name) for name in list_names(self.folder / NAME)}
+
+    @property
+    def n_requests(self) -> int:
+        return len(self.server.requests) if self.server else 0
+
+    def faulty(self, fault: int | str, at: int) -> AbstractContextManager[None]:
+        """Let every request fail from a number on."""
+        assert self.server is not None
+        seen = itertools.count()
+        return self.server.faulty(lambda request: fault if next(seen) >= at else None)
+
+
+class Hub:
+    """A model repo, and what its branch `NAME` holds, past the store."""
+
+    faults = (*KINDS, "401", "403")
+
+    def __init__(self, hub: LoopbackHub) -> None:
+        self.hub = hub
+        hub.add_repo(REPO)
+
+    def fresh(self) -> "Hub":
+        return Hub(self.hub)  # makes the repo anew
+
+    def open(self) -> HubStore:
+        return open_store(self.hub)
+
+    def put(self, files: Files) -> None:
+        self.hub.put(REPO, NAME, files)
+
+    def get(self) -> Files:
+        return self.hub.files(REPO, NAME)
+
+    @property
+    def n_requests(self) -> int:
+        return len(self.hub.requests)
+
+    @contextmanager
+    def faulty(self, fault: int | str, at: int) -> Iterator[None]:
+        self.hub.fail(Fault(str(fault), at=at, times=None))
+        yield
+        self.hub.faults.clear()
+
+
+Place = Folder | Hub
+
+
 def open_place(kind: str, request: pytest.FixtureRequest) -> Place:
-    if kind == "disk":
-        return disk(request.getfixturevalue("tmp_path"))
     if kind == "hub":
         return Hub(request.getfixturevalue("hub"))
-    s3 = request.getfixturevalue("s3")
-    return Folder(s3.place(), s3)
+    s3 = request.getfixturevalue("s3") if kind == "s3" else None
+    return Folder(s3.place() if s3 else request.getfixturevalue("tmp_path") / "root", s3)
 
 
 @pytest.fixture(params=["disk", "s3", "hub"])
@@ -43,12 +115,12 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture(params=["s3", "hub"])
 def remote(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """One with short waits and time-outs."""
+    """One with short time-outs, that is not asked often."""
     import httpx2
     from fsspec.config import conf
     from huggingface_hub import get_session
 
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.003)
+    monkeypatch.setattr("brain_assets.paths.N_ATTEMPTS", 2)
     monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.5}})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
     forget_connections()
@@ -116,7 +188,7 @@ def test_what_fails_at_any_request_is_one_sentence_and_done_at_the_next_try(
         if there is not None:
             place.put(there)
         with (
-            place.faulty(fault, 0 if act == "list" else 2 * k % 6, None),
+            place.faulty(fault, 0 if act == "list" else 2 * k % 6),
             pytest.raises(BrainAssetsError, match=r"^[^\n]+\.$") as caught,
         ):
             work(place.open())

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import SnapshotError
-from brain_assets.store.scaler import Scaler, fit_scaler_by_column
-from brain_assets.store.weights import read_arrays, write_arrays
+from brain_assets.store.weights import Scaler, fit_scaler_by_column, read_arrays, write_arrays
 
 NAN, INF = float("nan"), float("inf")
 LAYOUT = {"head.weight": (2, 3), "head.bias": (2,), "empty": (0, 4), "number": ()}
@@ -60,9 +59,8 @@ def test_arrays_come_back_the_same_in_the_order_of_the_layout() -> None:
         np.testing.assert_array_equal(back[name], array, strict=True)
         back[name][...] = 9  # memory of its own
     assert write_arrays(dict(reversed(ARRAYS.items()))) == data
-    assert set(read_arrays(data)) == set(ARRAYS)
     turned = np.arange(6, dtype=np.float32).reshape(3, 2).T  # does not lie in a row
-    np.testing.assert_array_equal(read_arrays(write_arrays({"a": turned}))["a"], turned)
+    np.testing.assert_array_equal(read_arrays(write_arrays({**SCALER.arrays, "a": turned}), {"a": (2, 3)})["a"], turned)
 
 
 ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}

@@ -7,9 +7,9 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.check_result import format_figure
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.average import families_in, snapshots_in
+from brain_assets.formatting import format_figure
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS
 from brain_assets.graph.conditions import COMPUTED

@@ -7,7 +7,6 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from brain_assets.check_result import format_figure
 from brain_assets.forecasting.average import averaged_families, families_in
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import (
@@ -18,6 +17,7 @@ from brain_assets.forecasting.walkforward import (
     weekly_correlations,
     weeks_by_source,
 )
+from brain_assets.formatting import format_figure
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS
 from brain_assets.graph.conditions import COMPUTED
@@ -28,8 +28,8 @@ from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, SYMBOL, TEXT
 from brain_assets.registry import AVERAGE, OURS, Family
+from brain_assets.store.fingerprint import CODE_VERSIONS
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.versions import CODE_VERSIONS
 
 
 def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsDefinition:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from brain_assets.check_result import CheckResult
+from brain_assets.formatting import CheckResult
 from brain_assets.graph.checks import Checks, check_results, check_specs
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.years import Years
@@ -14,8 +14,8 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import DAY, SCHEMAS
 from brain_assets.market.signals import add_signals
 from brain_assets.registry import Family
+from brain_assets.store.fingerprint import CODE_VERSIONS
 from brain_assets.store.tables import content_hash
-from brain_assets.versions import CODE_VERSIONS
 
 Columns = Sequence[tuple[str, str, str]]
 """Name, type and meaning of each, with its unit and when a row is known."""

@@ -8,10 +8,10 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.check_result import CheckResult
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device, resolve_device
 from brain_assets.errors import ConfigError
+from brain_assets.formatting import CheckResult
 from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
 from brain_assets.graph.checks import POLICY_CHECKS, check_results
 from brain_assets.graph.conditions import COMPUTED

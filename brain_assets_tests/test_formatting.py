@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from brain_assets.escaping import in_csv, in_markdown, visible
+from brain_assets.formatting import in_csv, in_markdown, visible
 from brain_assets.terminal import OurConsole
 
 TEXTS = st.text() | st.text("\x1b[]|<>*_`\\&;#=+-@'\"\n\r\tAa1 ")
