@@ -18,7 +18,6 @@ from brain_assets.graph.options import walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
-from brain_assets.graph.sync import SYNC_JOBS
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.plugins import blamed, use
@@ -52,7 +51,7 @@ def open_project(settings: Settings) -> Project:
     project = Project(settings, market, years, yearly)
     core = dg.Definitions(
         assets=yearly,
-        jobs=[walkforward_job(yearly), *SYNC_JOBS],
+        jobs=[walkforward_job(yearly)],
         sensors=[dead_runs],
         resources=resources_from(settings, market),
         executor=dg.in_process_executor,
