@@ -89,7 +89,7 @@ def make_report(folder: str) -> None:
     """Materialize the asset on ten years of made-up results: all strategies, policies with three seeds."""
     import dagster as dg
 
-    from brain_assets.graph.resources import build_resources
+    from brain_assets.graph.project import build_resources
     from brain_assets.graph.years import Years
     from brain_assets.report.assets import report_asset
     from brain_assets.settings import read_settings

@@ -15,13 +15,12 @@ from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.escaping import in_csv
 from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
-from brain_assets.graph.configs import RunConfig
-from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
+from brain_assets.graph.assets.raw import fetch_year_to_date, join, recent_window
+from brain_assets.graph.instance import MARKET_POOL, TRAINING_POOL
+from brain_assets.graph.io_managers import Metadata, SnapshotIOManager, StoredSnapshots, TableIOManager, note_refusal
+from brain_assets.graph.options import RunConfig
 from brain_assets.graph.pictures import as_table
-from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import Metadata, note_refusal
-from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import TIMEZONE, Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, Clock, sessions_between, week_from

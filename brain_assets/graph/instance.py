@@ -1,6 +1,7 @@
-"""The user's Dagster instance, for the command line."""
+"""The user's Dagster instance, for the command line; `dagster.yaml` has the limit of each pool where none was set."""
 
 import fcntl
+import os
 import re
 import sqlite3
 import time
@@ -16,13 +17,18 @@ from dagster._check import CheckError
 from dagster_shared.serdes.errors import DeserializationError
 
 from brain_assets.errors import StorageError
-from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.graph.tasks import WAIT_SECONDS
 from brain_assets.paths import is_remote
 from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
 
 T = TypeVar("T")
+
+MARKET_POOL = "market"
+"""Assets that ask a source of data, which is asked by one run at a time. Scoring headlines is here too."""
+
+TRAINING_POOL = "training"
+"""Assets that compute: each on one thread, so that a limit of as many as there are cores keeps all of them busy."""
 
 HEARTBEAT_SECONDS = 60
 """How old the last sign of a daemon may be that still runs: it gives one every half minute."""
@@ -71,6 +77,13 @@ def prepare_ui(settings: Settings) -> Path:
             )
         let_training_use_all_cores(instance)
     return home
+
+
+def let_training_use_all_cores(instance: dg.DagsterInstance) -> None:
+    """Set the limit of `TRAINING_POOL` to the number of cores, unless somebody has set one."""
+    limits = instance.event_log_storage.get_pool_limits()
+    if not any(limit.name == TRAINING_POOL and not limit.from_default for limit in limits):
+        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, len(os.sched_getaffinity(0)))
 
 
 @contextmanager

@@ -7,12 +7,18 @@ from brain_assets.device import resolve_device
 from brain_assets.errors import EmptyResponseError, SnapshotFileError
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.configs import ModelRunConfig
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.pools import TRAINING_POOL
+from brain_assets.graph.assets.raw import fetch_year_to_date, join, recent_window
+from brain_assets.graph.instance import TRAINING_POOL
+from brain_assets.graph.io_managers import (
+    SnapshotIOManager,
+    TableIOManager,
+    location_metadata,
+    publish,
+    show_epochs,
+    snapshot_metadata,
+)
+from brain_assets.graph.options import ModelRunConfig
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
-from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.main_versions.training import CODE_VERSION, train_version, version_of
 from brain_assets.market.base import Market, MarketNote

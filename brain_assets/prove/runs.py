@@ -12,7 +12,7 @@ import dagster as dg
 from brain_assets.errors import BrainAssetsError, LookAheadError
 from brain_assets.graph.checks import findings_of
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.graph.tasks import QUIET
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market

@@ -11,10 +11,9 @@ import pydantic
 from brain_assets import __version__
 from brain_assets.errors import TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.io_managers import SnapshotIOManager, Snapshots, TableIOManager
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.calendar import Clock, sessions_between

@@ -15,7 +15,7 @@ import pytest
 
 from brain_assets.allocate.assets import every_week, read_raw_tables
 from brain_assets.errors import EmptyResponseError, MarketError
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket

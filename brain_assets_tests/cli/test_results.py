@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.cli_results import print_results
+from brain_assets.cli_run import print_results
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.parquet import encode_table

@@ -11,9 +11,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.test_utils import freeze_time
 
 from brain_assets.errors import SettingsError, StorageError
-from brain_assets.graph.build import Project, open_project
-from brain_assets.graph.options import WALKFORWARD
-from brain_assets.graph.resources import resources_from, table_store
+from brain_assets.graph.build import WALKFORWARD, build_definitions, open_project
+from brain_assets.graph.project import Project, table_store
 from brain_assets.graph.years import Years
 from brain_assets.market.sample import SampleMarket
 from brain_assets.settings import read_settings
@@ -89,10 +88,10 @@ def test_each_family_goes_to_its_own_repo(tmp_path: Path, monkeypatch: pytest.Mo
     for family, repo in repos.items():
         monkeypatch.setenv(f"HF_{family.upper()}_MODEL_REPO", repo)
     settings = read_settings(data_dir=str(tmp_path), storage_backend="hf", hf_token="hf_any")
-    storages = resources_from(settings, SimulatorMarket())["snapshot_io"].storages
+    storages = build_definitions(settings).resources["snapshot_io"].storages
     assert {family: storage.repo.repo for family, storage in storages.items()} == repos
     settings = read_settings(data_dir=str(tmp_path), storage_backend="local")
-    storages = resources_from(settings, SimulatorMarket())["snapshot_io"].storages
+    storages = build_definitions(settings).resources["snapshot_io"].storages
     assert {storage.hub for storage in storages.values()} == {None}
 
 

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
+from brain_assets.graph.instance import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
 from brain_assets.graph.runs import close_dead_runs, dead_runs
 from brain_assets_tests.graph.worlds import DEFS, EVERY
 

@@ -14,8 +14,8 @@ from brain_assets.check_result import format_figure
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.build import build_assets
-from brain_assets.graph.resources import build_resources
-from brain_assets.graph.snapshots import feature_weights_metadata, snapshot_metadata
+from brain_assets.graph.io_managers import feature_weights_metadata, snapshot_metadata
+from brain_assets.graph.project import build_resources
 from brain_assets.graph.tasks import QUIET
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import Families, families_of, get

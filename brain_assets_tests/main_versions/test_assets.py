@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.market.base import SourcedTable
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.pictures import report_pictures
 from brain_assets.errors import TableError
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
 from brain_assets.portfolio.trials import TUNING_TRIALS, record_trial

@@ -13,9 +13,8 @@ from brain_assets.forecasting.average import families_in, snapshots_in
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS
 from brain_assets.graph.conditions import COMPUTED
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
+from brain_assets.graph.io_managers import SnapshotIOManager, Snapshots, TableIOManager, note_refusal, stored
 from brain_assets.graph.pictures import as_table, chart, plotted
-from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
@@ -104,8 +103,8 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         offered = [seed_strategy(family, number) for family in trading for number in other_seeds[family]]
         benchmarks = [name for name in benchmark_strategies(families_in(walkforward_forecasts)) if not is_tenth(name)]
         metadata = {
-            "strategies": _figures(compared),
             "equity": _equity(year, returns[[*trading, EQUAL_WEIGHT]]),
+            "strategies": _figures(compared),
             **plotted({f"eval/{name}_active_return": compared["active_return"][name] for name in trading}),
             "weeks": str(len(returns)),
             "begins_in": "cash" if before is None else f"what was held at the end of {year - 1}",

@@ -16,10 +16,9 @@ from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, table_result, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS
 from brain_assets.graph.conditions import COMPUTED
-from brain_assets.graph.configs import ForecastsConfig, RunConfig
-from brain_assets.graph.io_managers import stored
+from brain_assets.graph.io_managers import Metadata, note_refusal, stored
+from brain_assets.graph.options import ForecastsConfig, RunConfig
 from brain_assets.graph.pictures import as_table, chart, plotted
-from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, SYMBOL, TEXT
 from brain_assets.registry import AVERAGE, OURS, Family
