@@ -3,17 +3,12 @@
 import datetime
 import re
 import shutil
-import socket
-import subprocess
-import sys
 
 import dagster as dg
 import pandas as pd
 import pytest
 import torch
 
-from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.backfills import (
     ASSETS,
@@ -28,7 +23,7 @@ from brain_assets_tests.backfills import (
     write_config,
 )
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import RAW, PoolHere
+from brain_assets_tests.graph.worlds import RAW
 
 ALL = {(year, asset) for year in YEARS for asset in ASSETS}
 SKIPPED = "done already, skipped"
@@ -187,42 +182,6 @@ def test_a_year_that_the_market_does_not_have(tmp_path, finished):
     assert run.stderr == f"error: raw_prices 2020: {reason}\n"
     assert (run.stdout + run.stderr).count(reason) == 1
     assert "10 made, 0 run without change, 0 done before, 5 not done" in run.stdout
-
-
-# Runs whose process is gone
-
-
-@pytest.fixture
-def dead_process():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def test_runs_whose_process_died_are_marked_failed(dead_process):
-    from brain_assets.definitions import defs
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        job = defs.resolve_job_def("walkforward")
-        tags = {
-            "dead": f"{dead_process}@{socket.gethostname()}",
-            "alive": this_process(),
-            "elsewhere": f"{dead_process}@another-machine",
-            "not ours": None,
-        }
-        started = {
-            name: instance.create_run_for_job(
-                job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process} if process else {}
-            ).run_id
-            for name, process in tags.items()
-        }
-        finished_run = instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.SUCCESS, tags={PROCESS_TAG: f"{dead_process}@{socket.gethostname()}"}
-        ).run_id
-        assert list(Backfill(defs, instance).run([], PoolHere(defs, instance))) == []
-        found = {name: instance.get_run_by_id(run_id).status.value for name, run_id in started.items()}
-        assert found == {"dead": "FAILURE", "alive": "STARTED", "elsewhere": "STARTED", "not ours": "STARTED"}
-        assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
 
 
 @pytest.mark.slow

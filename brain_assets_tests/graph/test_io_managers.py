@@ -11,7 +11,7 @@ import pytest
 
 from brain_assets.errors import BrainAssetsError, SnapshotError, StorageError, TableError
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.graph.assets import forecasters
+from brain_assets.graph.assets import models
 from brain_assets.graph.io_managers import StoredSnapshots
 from brain_assets.market.prices import PricePanel
 from brain_assets.parquet import read_table
@@ -44,7 +44,7 @@ def test_a_model_of_other_data_than_it_was_to_be_of_is_not_kept(
     def of_half_the_year(family: str, panel: PricePanel, *rest: Any, **options: Any) -> ModelSnapshot:
         return train_snapshot(family, panel.until(datetime.date(2019, 6, 28)), *rest, **options)
 
-    monkeypatch.setattr(forecasters, "train_snapshot", of_half_the_year)
+    monkeypatch.setattr(models, "train_snapshot", of_half_the_year)
     with pytest.raises(BrainAssetsError, match=r"lstm 2019-12-31: expected fingerprint .* changed under way: run it"):
         run_year(2019, world(market, tmp_path / "models"), names=["raw_prices", "lstm_snapshot"])
     assert not list(tmp_path.rglob("snapshot-*"))

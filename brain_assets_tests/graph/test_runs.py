@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,9 +11,10 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
+from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.instance import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
-from brain_assets.graph.runs import close_dead_runs, dead_runs
-from brain_assets_tests.graph.worlds import DEFS, EVERY
+from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, dead_runs, this_process
+from brain_assets_tests.graph.worlds import DEFS, EVERY, PoolHere
 
 
 @pytest.fixture
@@ -30,6 +32,22 @@ def launched_run(instance: dg.DagsterInstance, process_id: int | None) -> str:
     if process_id is not None:
         instance.report_engine_event("Started process for run.", run, EngineEventData.in_process(process_id))
     return run.run_id
+
+
+def test_runs_whose_process_died_are_marked_failed(dead_process: int) -> None:
+    ours = f"{dead_process}@{socket.gethostname()}"
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def left(process: str | None, status: str = "STARTED") -> str:
+            tags = {PROCESS_TAG: process} if process else {}
+            job = DEFS.resolve_job_def("walkforward")
+            return instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus(status)).run_id
+
+        runs = [left(process) for process in (ours, this_process(), f"{dead_process}@another-machine", None)]
+        runs.append(left(ours, "SUCCESS"))
+        assert list(Backfill(DEFS, instance).run([], PoolHere(DEFS, instance))) == []
+        found = [instance.get_run_by_id(run_id).status.value for run_id in runs]
+    assert found == ["FAILURE", "STARTED", "STARTED", "STARTED", "SUCCESS"]
 
 
 def test_launched_runs_are_closed_where_they_were_launched_only(dead_process: int) -> None:

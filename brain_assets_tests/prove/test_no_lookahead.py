@@ -21,7 +21,7 @@ from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit, Windows
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
-from brain_assets.graph.assets import forecasters, forecasts
+from brain_assets.graph.assets import forecasts, models
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
 from brain_assets.market import signals, weekly
@@ -96,7 +96,7 @@ def split_otherwise(patch: pytest.MonkeyPatch, days: int, split: Callable[..., T
     """Cut the panel some days later, and split its weeks."""
     until = PricePanel.until
     patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=days)))
-    patch.setattr(forecasters, "train_snapshot", partial(training.train_snapshot, split_by=split))
+    patch.setattr(models, "train_snapshot", partial(training.train_snapshot, split_by=split))
 
 
 def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -292,7 +292,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     assert result.result == GUARDED
     assert re.search(sentence, result.message)
     monkeypatch.setattr(forecaster, "check_dates", lambda *arguments: None)
-    for module, name in ((forecasters, "snapshot_verdicts"), (forecasts, "forecast_verdicts")):
+    for module, name in ((models, "snapshot_verdicts"), (forecasts, "forecast_verdicts")):
         monkeypatch.setattr(module, name, lambda *arguments: defaultdict(lambda: CheckResult(True, "")))
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     result = result_of(tmp_path / "unguarded", date)
