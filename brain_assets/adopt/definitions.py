@@ -18,9 +18,9 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
+from brain_assets.graph.instance import UNFINISHED, close_dead_runs
 from brain_assets.graph.io_managers import SnapshotIOManager, Snapshots, location_metadata, snapshot_metadata
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import UNFINISHED, close_dead_runs
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage

@@ -20,8 +20,8 @@ import yaml
 
 from brain_assets.errors import ConfigError, StorageError
 from brain_assets.graph.build import open_project
+from brain_assets.graph.instance import this_process
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Task, Told
 from brain_assets.graph.work import Worker
 from brain_assets.plugins import require_extra

@@ -21,9 +21,8 @@ import dagster as dg
 import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.instance import MARKET_POOL, patiently
+from brain_assets.graph.instance import MARKET_POOL, close_dead_runs, end_runs_of, patiently
 from brain_assets.graph.options import takes_force
-from brain_assets.graph.runs import close_dead_runs, end_runs_of
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
 from brain_assets.graph.tasks import BAD, Event, Pool, Task, Told
 from brain_assets.progress import warn

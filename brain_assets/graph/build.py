@@ -10,14 +10,12 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
-from brain_assets.graph.assets.backtests import backtest_asset
-from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.models import forecaster_asset, policy_asset
 from brain_assets.graph.assets.raw import raw_assets
+from brain_assets.graph.assets.tables import backtest_asset, forecasts_asset
 from brain_assets.graph.checks import with_own_checks
-from brain_assets.graph.instance import dagster_home, home_of, open_instance
+from brain_assets.graph.instance import dagster_home, dead_runs, home_of, open_instance
 from brain_assets.graph.project import Project, build_resources, table_store
-from brain_assets.graph.runs import dead_runs
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.plugins import blamed, use

@@ -101,10 +101,6 @@ class TableIOManager(dg.IOManager):
         """Where scores of headlines are kept."""
         return self.data_dir / "cache" / "headlines"
 
-    def folder(self, name: str) -> DataPath:
-        """Give a folder of what is no table, such as ``reports``."""
-        return self.data_dir / name
-
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
         """Write one year."""
         name = context.asset_key.to_user_string()

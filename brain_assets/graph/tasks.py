@@ -62,7 +62,7 @@ class Pool(Protocol):
         """Tell whether a task may be handed over now."""
 
     def submit(self, task: Task) -> str:
-        """Hand a task over, and name its worker as `brain_assets.graph.runs.this_process` does."""
+        """Hand a task over, and name its worker as `brain_assets.graph.instance.this_process` does."""
 
     def wait(self) -> list[tuple[Task, Told]]:
         """Wait until something is told, or there may be room, or `WAIT_SECONDS` are over."""

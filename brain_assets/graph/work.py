@@ -13,9 +13,9 @@ from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.models import seed_training
 from brain_assets.graph.build import WALKFORWARD, open_session
 from brain_assets.graph.checks import warnings_in
+from brain_assets.graph.instance import CHECKED, PROCESS_TAG, SHOWN_TAG, failure_in, show, this_process
 from brain_assets.graph.options import ModelRunConfig, SeedsConfig
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import CHECKED, PROCESS_TAG, SHOWN_TAG, failure_in, show, this_process
 from brain_assets.graph.status import metadata_in
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from brain_assets.graph.instance import this_process
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Pool, Task, Told
 from brain_assets.plugins import use
 from brain_assets.settings import Settings

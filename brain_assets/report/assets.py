@@ -83,7 +83,7 @@ def report_asset(years: Years, settings: Settings) -> dg.AssetsDefinition:
         require_extra("report", "report", "arch", "plotly")
         backtested = _backtested(config, years, table_io.store)
         doubts, snapshots = read_doubts(table_io.store, years, backtested[-1]), snapshot_io.storages
-        built = report_of(backtested, market, table_io.store, snapshots, table_io.folder("trials"))
+        built = report_of(backtested, market, table_io.store, snapshots, table_io.data_dir / "trials")
         command = settings.command(f"brain-assets report --years {backtested[0]}-{backtested[-1]}", *DECIDES_RESULTS)
         made_from = {
             "made on": f"{clock():%Y-%m-%d}",
@@ -91,7 +91,7 @@ def report_asset(years: Years, settings: Settings) -> dg.AssetsDefinition:
             "command": command,
         }
         page = report_page(replace(built, doubts=doubts, provenance=made_from))
-        path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
+        path = table_io.data_dir / "reports" / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
         context.log.info(f"report of {len(backtested)} years: {path}")
         conclusion, policies = conclude(built), policy_table(built)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 import pytest
 
-from brain_assets.graph.runs import PROCESS_TAG
+from brain_assets.graph.instance import PROCESS_TAG
 from brain_assets_tests.backfills import (
     ASSETS,
     YEARS,

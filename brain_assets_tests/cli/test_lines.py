@@ -11,7 +11,6 @@ from brain_assets.cli_run import (
     event_line,
     places_of,
     print_summary,
-    refuse_warnings,
     run_years,
     skill_lines,
 )
@@ -123,14 +122,6 @@ def test_the_line_of_a_year_says_what_tells_most_of_it(detail: str, metadata: di
     line = event_line(Event("made", "raw_prices", 2019, detail=detail, seconds=1.0, metadata=metadata))
     assert line.startswith("2019 raw_prices             [green]made[/] in 1.0 s")
     assert line.endswith(end)
-
-
-def test_strict_counts_what_warned_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refuse_warnings([Event("made", "raw_prices", 2019)]) is False
-    warned = [Event("done", "raw_prices", year, warnings={"no_jumps": "A 4:1", "traded": "B"}) for year in (2019, 2020)]
-    assert refuse_warnings(warned) is True
-    said = "no_jumps 2, traded 2; what each found is said above."
-    assert capsys.readouterr().err == f"error: --strict: expected no check to warn, got 4: {said}\n"
 
 
 def test_a_split_in_files_is_said_by_backfill_and_status_and_fails_the_command_only_if_strict(tmp_path):

@@ -16,7 +16,7 @@ from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.cluster import pool
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.build import open_project
-from brain_assets.graph.runs import PROCESS_TAG, is_gone
+from brain_assets.graph.instance import PROCESS_TAG, is_gone
 from brain_assets.graph.tasks import Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.progress import Say

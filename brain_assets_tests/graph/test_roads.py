@@ -16,9 +16,9 @@ import pytest
 from brain_assets import registry
 from brain_assets.adopt.definitions import find_external
 from brain_assets.automation.definitions import downstream, new_data_sensor
-from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.models import forecaster_asset
 from brain_assets.graph.assets.raw import raw_assets
+from brain_assets.graph.assets.tables import forecasts_asset
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import walkforward_job
 from brain_assets.graph.project import build_resources

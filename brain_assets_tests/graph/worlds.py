@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.graph.build import open_project
+from brain_assets.graph.instance import this_process
 from brain_assets.graph.project import Project, build_resources
-from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import QUIET, Event, Task, Told
 from brain_assets.graph.work import Worker, execute
 from brain_assets.market.base import Market, SourcedTable

@@ -18,6 +18,7 @@ from brain_assets.forecasting.training import forecaster_fingerprint, train_snap
 from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_model
 from brain_assets.graph.checks import FORECASTER_CHECKS, POLICY_CHECKS, check_results
 from brain_assets.graph.conditions import COMPUTED
+from brain_assets.graph.instance import PROCESS_TAG
 from brain_assets.graph.io_managers import (
     SnapshotIOManager,
     SnapshotResult,
@@ -26,7 +27,6 @@ from brain_assets.graph.io_managers import (
     show_epochs,
 )
 from brain_assets.graph.options import ModelRunConfig, SeedsConfig
-from brain_assets.graph.runs import PROCESS_TAG
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
