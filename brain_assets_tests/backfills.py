@@ -255,6 +255,13 @@ def statuses(home: Path) -> list[str]:
     return [run.status.value for run in reversed(runs)]
 
 
+def flip(path: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def write_config(path: Path, content: object = TINY) -> Path:
     path.write_text(yaml.safe_dump(content))
     return path

@@ -16,6 +16,7 @@ from brain_assets_tests.backfills import (
     YEARS,
     brain_assets,
     contents,
+    flip,
     identities,
     outcomes,
     states,
@@ -35,13 +36,6 @@ def runs(data_dir):
 
 
 # What is done, and done again
-
-
-def flip(path):
-    """Flip one bit in the middle of a file."""
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
@@ -230,3 +224,47 @@ def test_then_assets_without_years_are_run_when_what_they_are_made_from_is_done(
     wrong = brain_assets(data, "backfill", "2019", "--then", "reports")
     assert wrong.returncode == 2
     assert re.fullmatch(r"error: --then: expected names among .*report.*, got reports; correct them\.\n", wrong.stderr)
+
+
+@pytest.mark.slow
+def test_an_edited_row_is_said_by_every_command_until_its_year_is_made_again(prices, tmp_path):
+    here, years = tmp_path / "here", ("2019-2020", "--config", str(write_config(tmp_path / "tiny.yaml")))
+
+    def say(*arguments):
+        """Run a command, which must succeed, and give what it prints."""
+        market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(here / "files"), "BRAIN_SYMBOLS": ""}
+        run = brain_assets(here / "data", *arguments, **market, BRAIN_LAST_YEAR="2020")
+        assert (run.returncode, run.stderr) == (0, "")
+        return run.stdout
+
+    def backfill(*arguments):
+        return outcomes(say("backfill", *years, *arguments))
+
+    def stale():
+        return [line for line in say("status", *years).splitlines() if "stale:" in line or "damaged:" in line]
+
+    (here / "files").mkdir(parents=True)
+    prices[prices["date"] < "2021"].to_csv(here / "files" / "prices.csv", index=False)
+    backfill()
+    here, rests = here.rename(tmp_path / "moved"), "This rests on raw_prices[2020] stale: prices.csv changed"
+    path = here / "files" / "prices.csv"
+    whole = path.read_bytes()
+    rows = pd.read_csv(path)
+    rows.loc[(rows["date"] == "2020-07-01") & (rows["symbol"] == "CCC"), "volume"] = 1000.0
+    rows.to_csv(path, index=False)
+    assert "raw_prices 2020: stale: prices.csv changed" in stale()
+    assert say("report").splitlines()[0].startswith(rests)
+    assert say("allocate", "--date", "2020-11-02").splitlines()[0].startswith(rests)
+    said = backfill("--assets", "raw_prices")
+    assert said[2019, "raw_prices"] == "done already, skipped"
+    assert "made in " in said[2020, "raw_prices"]
+    assert "(stale: prices.csv changed)" in said[2020, "raw_prices"]
+    assert not say("report", "--years", "2019").startswith("This rests")
+    assert "walkforward_forecasts[2020] stale: raw_prices[2020] changed" in say("report").splitlines()[0]
+    said = backfill()
+    assert "(stale: raw_prices[2020] changed)" in said[2020, "lstm_snapshot"]
+    assert said[2019, "lstm_snapshot"] == "done already, skipped"
+    assert stale() == []
+    assert not say("report").startswith("This rests")
+    path.write_bytes(whole)
+    assert stale() == ["raw_prices 2020: stale: prices.csv changed"]

@@ -329,6 +329,7 @@ def test_materializations_carry_figures_and_pictures(done: Done) -> None:
         assert list(shown).index(key) < 2
         plots = {name: value for name, value in shown.items() if isinstance(value, float)}
         assert plots == {name: round(value, 6) for name, value in plots.items()}
+    assert next(iter(done.shown("backtest", 2020))) == "equity"
     model = done.shown("lstm_snapshot", 2020)
     assert model["snapshot"].endswith("/models/lstm/snapshot-2020-12-31")
     assert 0.5 < model["validation/loss"] < 2

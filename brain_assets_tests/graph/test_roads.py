@@ -29,6 +29,7 @@ from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.backfills import flip
 from brain_assets_tests.graph.test_backfill import Pretending
 from brain_assets_tests.graph.worlds import RAW
 
@@ -111,12 +112,6 @@ class World:
 def write(path: Path, rows: pd.DataFrame) -> None:
     rows.to_csv(path, index=False)
     os.utime(path, (AN_HOUR_AGO, AN_HOUR_AGO))  # a tick leaves alone what may still be written
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
