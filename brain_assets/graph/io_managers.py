@@ -149,7 +149,7 @@ class SnapshotIOManager(dg.IOManager):
         if (context.output_metadata or {}).get("reused") != dg.MetadataValue.bool(True):
             storage.write_snapshot(obj)
         hub = publish(storage, lambda: storage.upload_snapshot_to_hf(obj.cutoff_date))
-        context.add_output_metadata(location_metadata(storage.path(obj.cutoff_date), hub))
+        context.add_output_metadata({"snapshot": dg.MetadataValue.path(str(storage.path(obj.cutoff_date))), **hub})
         if context.asset_key.to_user_string() != registry.get(obj.family).asset:
             context.add_output_metadata({"family": obj.family})
 
@@ -281,11 +281,6 @@ def feature_weights_metadata(storage: SnapshotLocalStorage, snapshot: ModelSnaps
     caption = f"What the heaviest features weigh, {min(by_year)} to {max(by_year)}."
     lines = {name: by_year.loc[name] for name in heaviest}
     return {"heaviest_features": chart(snapshot.name, lines, 0.0, caption), "feature_weights": table}
-
-
-def location_metadata(path: object, hub: Metadata) -> Metadata:
-    """Give where a snapshot is kept."""
-    return {"snapshot": dg.MetadataValue.path(str(path)), **hub}
 
 
 def snapshot_metadata(snapshot: ModelSnapshot) -> Metadata:

@@ -9,15 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.cli_run import (
-    doubts_of,
-    event_line,
-    places_of,
-    print_results,
-    print_summary,
-    run_years,
-    skill_lines,
-)
+from brain_assets.cli_run import doubts_of, event_line, places_of, print_results, print_summary, run_years, skill_lines
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.graph.status import State, Status

@@ -49,7 +49,7 @@ def queries(command: str) -> list[str]:
     return re.findall(r"-d '(.*?)'", command, re.DOTALL)
 
 
-def test_the_table_names_every_line_commands_that_there_are_and_queries_that_dagster_knows() -> None:
+def test_the_page_names_every_line_commands_that_there_are_queries_that_dagster_knows_and_what_is_made() -> None:
     numbers = [int(number) for number in re.findall(r"\| (\d+) \|$", PAGE, re.MULTILINE)]
     assert numbers == list(range(1, 13)) == [*COMMANDS, *list(METHODS)[1:]]
     assert [*CALLS, *METHODS] == numbers
@@ -61,9 +61,6 @@ def test_the_table_names_every_line_commands_that_there_are_and_queries_that_dag
     found = [query for command in COMMANDS.values() for query in queries(command)]
     assert len(found) == CURL.count("curl -s") == 8
     assert {query: validate(schema, parse(query)) for query in found} == {query: [] for query in found}
-
-
-def test_every_line_names_what_it_makes() -> None:
     for number, (yearly, alone) in TRAINED.items():
         [query] = queries(COMMANDS[number])
         assert set(re.findall(r'path: "(\w+)"', query)) == yearly | alone
