@@ -111,7 +111,7 @@ class _Worker:
 
 
 class RayPool:
-    """Workers on the nodes of a cluster; see `brain_assets.graph.workers.Pool`."""
+    """Workers on the nodes of a cluster; see `brain_assets.graph.tasks.Pool`."""
 
     advice = "Ray's dashboard has its log"
 
