@@ -25,7 +25,7 @@ from rich.console import Console
 
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
-from brain_assets.graph.runs import PROCESS_TAG
+from brain_assets.graph.instance import PROCESS_TAG
 from brain_assets.graph.tasks import BAD, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.paths import parse_place

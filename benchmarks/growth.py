@@ -222,7 +222,7 @@ def _open() -> Any:
 
 def _simulate() -> dict[str, int]:
     """Make the market and write its tables, the years as the raw assets leave them."""
-    from brain_assets.graph.resources import table_store
+    from brain_assets.graph.project import table_store
     from brain_assets.market.archive import fetch_prices
     from brain_assets.market.schema import RAW
 

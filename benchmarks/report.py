@@ -90,7 +90,7 @@ def make_report(folder: str) -> None:
     import dagster as dg
 
     from brain_assets.graph.build import open_project
-    from brain_assets.graph.resources import build_resources
+    from brain_assets.graph.project import build_resources
     from brain_assets.report.assets import definitions
     from brain_assets.settings import read_settings
     from brain_assets.store.tables import MemoryTableStore

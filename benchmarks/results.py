@@ -89,7 +89,7 @@ def main() -> None:
     resources = project.definitions.resources or {}
     table_io, storages = resources["table_io"], resources["snapshot_io"].storages
     chosen = parse_years(asked.years, project.years)
-    built = report_of(chosen, project.market, table_io.store, storages, table_io.folder("trials"))
+    built = report_of(chosen, project.market, table_io.store, storages, table_io.data_dir / "trials")
     asked.pictures.parent.mkdir(parents=True, exist_ok=True)
     for name, picture in report_pictures(built).items():
         picture.savefig(f"{asked.pictures}-{name}.png")

@@ -46,7 +46,7 @@ CORE = Plugin(
     engines={"local": "brain_assets.graph.workers:local_pool"},
     commands={
         "backfill": "brain_assets.cli:backfill",
-        "status": "brain_assets.cli_status:status",
+        "status": "brain_assets.cli:status",
         "ui": "brain_assets.cli:ui",
         "sync": "brain_assets.cli_sync:sync",
     },

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from brain_assets.cli_results import print_results
-from brain_assets.cli_run import places_of, print_summary, run_years
+from brain_assets.cli_run import places_of, print_results, print_summary, run_years
 from brain_assets.errors import RunError, SettingsError, StorageError, TableError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import open_session
 from brain_assets.graph.options import read_options
-from brain_assets.graph.resources import table_store
+from brain_assets.graph.project import table_store
 from brain_assets.graph.status import StatusReader, asset_names
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool

@@ -10,7 +10,7 @@ from upath import UPath
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.build import build_assets, open_project
-from brain_assets.graph.resources import build_resources, table_store
+from brain_assets.graph.project import build_resources, table_store
 from brain_assets.graph.tasks import QUIET
 from brain_assets.market.base import Market
 from brain_assets.paths import DataPath

@@ -32,7 +32,7 @@ from huggingface_hub.constants import ENDPOINT
 from brain_assets.cli import command_line, main
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import FAMILIES, SYMBOLS, TINY
-from brain_assets_tests.graph.worlds import HERE
+from brain_assets_tests.graph.worlds import HERE, pool_here
 from brain_assets_tests.graph.worlds import NAMES as ASSETS
 
 REPOSITORY = Path(__file__).parents[1]
@@ -75,6 +75,7 @@ def brain_assets(data_dir: Path, *arguments: str, **variables: str) -> subproces
     plugins = ",".join(filter(None, (settings.get("BRAIN_PLUGINS"), HERE)))
     with (
         patch.dict(os.environ, {"BRAIN_ENGINE": "here", **settings, "BRAIN_PLUGINS": plugins}),
+        patch("brain_assets.cli_run.local_pool", pool_here),
         patch("huggingface_hub.constants.ENDPOINT", settings.get("HF_ENDPOINT", ENDPOINT)),  # it is read at import
         patch("sys.argv", ["brain-assets", *arguments]),
         contextlib.chdir(REPOSITORY),
@@ -252,6 +253,13 @@ def statuses(home: Path) -> list[str]:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         runs = [run for run in instance.get_runs() if dg.AssetKey("ppo_policy") in (run.asset_selection or ())]
     return [run.status.value for run in reversed(runs)]
+
+
+def flip(path: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def write_config(path: Path, content: object = TINY) -> Path:

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ os.environ |= {"HF_HOME": _hub_home.name, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_H
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy
 
 from brain_assets import registry
 from brain_assets.forecasting.lstm import LstmConfig
@@ -59,6 +61,13 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
 
 
 FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+def without_waiting_for_the_disk(connection: Any, _record: object) -> None:
+    """Let Dagster's record of a test, which no power cut has to outlast, be written when the machine likes."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(autouse=True)

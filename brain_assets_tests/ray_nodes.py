@@ -42,15 +42,9 @@ class Cluster:
 
     def add_node(self, *arguments: str) -> int:
         """Start a node with one core, and give its number."""
-        command = [
-            str(BINARIES / "ray"),
-            "start",
-            "--block",
-            "--num-cpus=1",
-            "--node-ip-address=127.0.0.1",
-            "--disable-usage-stats",
-        ]
-        command += ["--object-store-memory=80000000", f"--dashboard-agent-listen-port={free_port()}", *arguments]
+        options = "start --block --num-cpus=1 --node-ip-address=127.0.0.1 --disable-usage-stats"
+        options += f" --object-store-memory=80000000 --dashboard-agent-listen-port={free_port()}"
+        command = [str(BINARIES / "ray"), *options.split(), *arguments]
         if not self.nodes:
             command += ["--head", f"--port={self.port}", f"--dashboard-port={self.dashboard.rsplit(':', 1)[1]}"]
             command += [f"--ray-client-server-port={free_port()}", f"--temp-dir={self.folder}"]
@@ -80,17 +74,11 @@ class Cluster:
     def _await_nodes(self, count: int) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            try:
+            with suppress(urllib.error.URLError, TimeoutError, ConnectionError, KeyError):
                 with urllib.request.urlopen(f"{self.dashboard}/nodes?view=summary", timeout=5) as answer:
-                    alive = [
-                        node
-                        for node in json.load(answer)["data"]["summary"]
-                        if node.get("raylet", {}).get("state") == "ALIVE"
-                    ]
-                if len(alive) >= count:
+                    nodes = json.load(answer)["data"]["summary"]
+                if sum(node.get("raylet", {}).get("state") == "ALIVE" for node in nodes) >= count:
                     return
-            except (urllib.error.URLError, TimeoutError, ConnectionError, KeyError):
-                pass
             time.sleep(0.5)
         logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("node-*.log"))
         raise AssertionError(f"the cluster did not start within {START_SECONDS} s:\n{logs}")

@@ -14,7 +14,7 @@ from upath import UPath
 
 import brain_assets as ba
 from brain_assets.errors import BrainAssetsError, RunError, TrainingError
-from brain_assets.graph.assets import forecasters
+from brain_assets.graph.assets import models
 from brain_assets.portfolio.strategy import CASH
 from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished
 from brain_assets_tests.conftest import SYMBOLS, TINY
@@ -126,7 +126,7 @@ def test_the_main_job_runs_from_python_by_the_driver_of_the_command_line(
         raise TrainingError("lstm: expected luck, got none.")
 
     monkeypatch.setenv("BRAIN_PLUGINS", HERE)
-    monkeypatch.setattr(forecasters, "train_snapshot", fails)
+    monkeypatch.setattr(models, "train_snapshot", fails)
     (data / "models/lstm/snapshot-2021-12-31/metadata.json").unlink()
     with pytest.raises(RunError, match="expected all years of all assets to be made, got none of lstm_snapshot 2021; "):
         ba.run(2019, 2021, folder=data, engine="here", **GIVEN)

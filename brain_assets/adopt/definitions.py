@@ -18,10 +18,9 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
-from brain_assets.graph.io_managers import SnapshotIOManager
+from brain_assets.graph.instance import UNFINISHED, close_dead_runs
+from brain_assets.graph.io_managers import SnapshotIOManager, Snapshots, snapshot_metadata
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import UNFINISHED, close_dead_runs
-from brain_assets.graph.snapshots import Snapshots, location_metadata, snapshot_metadata
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -66,8 +65,9 @@ def _materialization(node: BaseAssetNode, year: str, storage: SnapshotLocalStora
     for key in node.parent_keys:  # not seen either; without these tags Dagster calls it stale, whatever there is
         tags[get_input_data_version_tag(key)] = UNKNOWN_DATA_VERSION.value
         tags[get_input_event_pointer_tag(key)] = NULL_EVENT_POINTER
-    metadata = {**location_metadata(storage.folder / snapshot.name, {}), **snapshot_metadata(snapshot)}
-    return dg.AssetMaterialization(asset, "adopted, not made by a run", {"adopted": True, **metadata}, year, tags)
+    place = dg.MetadataValue.path(str(storage.folder / snapshot.name))
+    metadata = {"adopted": True, "snapshot": place, **snapshot_metadata(snapshot)}
+    return dg.AssetMaterialization(asset, "adopted, not made by a run", metadata, year, tags)
 
 
 @dg.sensor(

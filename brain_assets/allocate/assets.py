@@ -13,15 +13,14 @@ from brain_assets.allocate.allocation import WeekTargets, chosen_week
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.formatting import in_csv
-from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
-from brain_assets.graph.configs import RunConfig
-from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
+from brain_assets.graph.assets.raw import fetch_year_to_date, join, recent_window
+from brain_assets.graph.assets.tables import read_year_before
+from brain_assets.graph.instance import MARKET_POOL, TRAINING_POOL
+from brain_assets.graph.io_managers import Metadata, SnapshotIOManager, StoredSnapshots, TableIOManager, note_refusal
+from brain_assets.graph.options import RunConfig
 from brain_assets.graph.pictures import as_table
-from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import Metadata, note_refusal
-from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import TIMEZONE, Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, Clock, sessions_between, week_from
@@ -192,7 +191,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
             context.log.warning(f"target_weights: nothing written: {error}")
             return _nothing(str(error))
         table = targets.table
-        parquet, text = (table_io.folder("weights") / f"{week.start}.{ending}" for ending in ("parquet", "csv"))
+        parquet, text = (table_io.data_dir / "weights" / f"{week.start}.{ending}" for ending in ("parquet", "csv"))
         replace_file(parquet, encode_table(table))
         replace_file(text, table.assign(symbol=table["symbol"].map(in_csv)).to_csv(index=False))
         last_bars = newest_prices.loc[newest_prices["date"] == pd.Timestamp(targets.last_session)]

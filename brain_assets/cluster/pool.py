@@ -20,9 +20,9 @@ import yaml
 
 from brain_assets.errors import ConfigError, StorageError
 from brain_assets.graph.build import open_project
+from brain_assets.graph.instance import this_process
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Task, message_of
+from brain_assets.graph.tasks import WAIT_SECONDS, Task, Told
 from brain_assets.graph.work import Worker
 from brain_assets.plugins import require_extra
 from brain_assets.settings import Settings, read_settings
@@ -83,7 +83,7 @@ class _Actor:
 
     def __init__(self, instance: Any) -> None:
         self._worker = Worker(open_project(read_settings()), dg.DagsterInstance.from_ref(instance))
-        self._told = queue.SimpleQueue[tuple[str, int] | Event | str]()
+        self._told = queue.SimpleQueue[Told]()
 
     def name(self) -> str:
         """Tell that it is ready."""
@@ -93,7 +93,7 @@ class _Actor:
         """Do a task; what it says, and what it ends with as the last, is for who listens."""
         self._told.put(self._worker.do(task, lambda line, level: self._told.put((line, level))))
 
-    def listen(self) -> tuple[str, int] | Event | str:
+    def listen(self) -> Told:
         """Wait for the next that a task tells."""
         return self._told.get()
 
@@ -111,7 +111,7 @@ class _Worker:
 
 
 class RayPool:
-    """Workers on the nodes of a cluster; see `brain_assets.graph.workers.Pool`."""
+    """Workers on the nodes of a cluster; see `brain_assets.graph.tasks.Pool`."""
 
     advice = "Ray's dashboard has its log"
 
@@ -145,7 +145,7 @@ class RayPool:
         worker.task, worker.doing, worker.told = task, worker.actor.do.remote(task), worker.actor.listen.remote()
         return worker.name
 
-    def wait(self) -> list[Message]:
+    def wait(self) -> list[tuple[Task, Told]]:
         """Wait for what workers say, and for those that start."""
         awaited = [each for worker in self._workers for each in (worker.start, worker.doing, worker.told) if each]
         ready, _ = self._ray.wait(awaited, num_returns=1, timeout=WAIT_SECONDS)
@@ -174,7 +174,7 @@ class RayPool:
         )
         self._workers.append(_Worker(actor, start=actor.name.remote()))
 
-    def _hear(self, worker: _Worker, ready: list[Any]) -> list[Message]:
+    def _hear(self, worker: _Worker, ready: list[Any]) -> list[tuple[Task, Told]]:
         if worker.start in ready:
             self._started(worker)
         task = worker.task
@@ -187,12 +187,12 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             self._workers.remove(worker)
             self._ray.kill(worker.actor)
-            return [Lost(task, f"its worker was lost: {_last_line(error)}")] if task else []
+            return [(task, f"its worker was lost: {_last_line(error)}")] if task else []
         if isinstance(told, tuple):
             worker.told = worker.actor.listen.remote()
         else:
             worker.task = worker.told = None
-        return [message_of(task, told)]
+        return [(task, told)]
 
     def _started(self, worker: _Worker) -> None:
         try:

@@ -21,12 +21,10 @@ import dagster as dg
 import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.instance import patiently
-from brain_assets.graph.options import WALKFORWARD, takes_force
-from brain_assets.graph.pools import MARKET_POOL, pool_of
-from brain_assets.graph.runs import close_dead_runs, end_runs_of
+from brain_assets.graph.instance import MARKET_POOL, close_dead_runs, end_runs_of, patiently
+from brain_assets.graph.options import takes_force
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
-from brain_assets.graph.tasks import BAD, Event, Lost, Message, Pool, Said, Task
+from brain_assets.graph.tasks import BAD, Event, Pool, Task, Told
 from brain_assets.progress import warn
 
 Unit = tuple[str, int]
@@ -55,8 +53,8 @@ class Backfill:
                 f"--assets: expected names among {', '.join(known)}, got {', '.join(unknown)}; correct them."
             )
         self._assets = [name for name in known if not assets or name in assets]
-        self._job = defs.resolve_job_def(WALKFORWARD)
-        self._parents = partial(parents_of, defs.resolve_asset_graph())
+        self._graph = defs.resolve_asset_graph()
+        self._parents = partial(parents_of, self._graph)
         self._options = options or {}
         self._waiting: dict[Unit, Task | None] = {}  # the task, where there is nothing to decide
         self._ready: list[Task] = []
@@ -83,10 +81,10 @@ class Backfill:
                 yield from self._decide_all()
                 while self._ready or self._running:
                     yield from self._hand_out(pool)
-                    for message in pool.wait():
+                    for task, told in pool.wait():
                         self._stop_if_asked()  # Ctrl-C may have killed a worker as well
-                        yield from self._heard(message, pool)
-                        if not isinstance(message, Said):
+                        yield from self._heard(task, told, pool)
+                        if not isinstance(told, tuple):
                             yield from self._decide_all()
                     self._stop_if_asked()
             finally:
@@ -122,7 +120,7 @@ class Backfill:
             if status.state is State.DONE:
                 return Event("done", name, year, detail=status.reason, warnings=status.warnings)
             reason = f"{status.state.value}: {status.reason}"
-        forced = {"force": True} if self._force and takes_force(self._job, name) else {}
+        forced = {"force": True} if self._force and takes_force(self._graph, name) else {}
         task = Task(name, year, {**self._options.get(name, {}), **forced}, reason=reason)
         return [*(replace(task, seed=number) for number in range(1, task.options.get("n_seeds", 1))), task]
 
@@ -139,36 +137,37 @@ class Backfill:
 
     def _must_queue(self, task: Task) -> bool:
         """Tell whether its source of data is being asked for another year, or its other seeds are not trained yet."""
-        if pool_of(self._job, task.asset) == MARKET_POOL and any(each.asset == task.asset for each in self._running):
+        pools = self._graph.get(dg.AssetKey(task.asset)).pools or ()
+        if MARKET_POOL in pools and any(each.asset == task.asset for each in self._running):
             return True
         others = (each for each in (*self._ready, *self._running) if each.seed and not task.seed)
         return any((each.asset, each.year) == (task.asset, task.year) for each in others)
 
-    def _heard(self, message: Message, pool: Pool) -> Iterator[Event]:
-        """Pass on what a task says; if it has ended, tell how."""
-        task = message[0]
+    def _heard(self, task: Task, told: Told, pool: Pool) -> Iterator[Event]:
+        """Pass on what a worker tells of a task; if it has ended, tell how."""
         name, year, worker = task.asset, task.year, self._running[task]
-        if isinstance(message, Said):
-            if message.level >= logging.WARNING:
-                warn(message.line)
+        if isinstance(told, tuple):
+            line, level = told
+            if level >= logging.WARNING:
+                warn(line)
             else:
-                yield Event("progress", name, year, worker, message.line)
+                yield Event("progress", name, year, worker, line)
             return
         del self._running[task]
         self._reader = None  # it remembers what it read
-        if isinstance(message, Lost):
+        if isinstance(told, str):
             patiently(partial(end_runs_of, self._instance, [worker], canceled=False), self._stop_if_asked)
         if task.seed:
             return  # what became of it, its policy's own run finds
-        if not isinstance(message, Lost):
-            yield self._ended(message[1])
+        if isinstance(told, Event):
+            yield self._ended(told)
             return
         self._lost[task] = self._lost.get(task, 0) + 1
         if self._lost[task] <= pool.retries:
-            warn(f"{name}[{year}]: {message.reason}: it is tried again")
+            warn(f"{name}[{year}]: {told}: it is tried again")
             self._ready.append(task)
             return
-        detail = f"expected a worker that lives, got {self._lost[task]} of which {message.reason}; {pool.advice}."
+        detail = f"expected a worker that lives, got {self._lost[task]} of which {told}; {pool.advice}."
         yield self._ended(Event("failed", name, year, worker, detail))
 
     def _ended(self, event: Event) -> Event:

@@ -1,29 +1,47 @@
 """From settings to everything that Dagster is told: nothing is opened before somebody asks for it."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
-from brain_assets.graph.assets.backtests import backtest_asset
-from brain_assets.graph.assets.forecasters import forecaster_asset
-from brain_assets.graph.assets.forecasts import forecasts_asset
-from brain_assets.graph.assets.policies import policy_asset
+from brain_assets.graph.assets.models import forecaster_asset, policy_asset
 from brain_assets.graph.assets.raw import raw_assets
-from brain_assets.graph.instance import dagster_home, home_of, open_instance
-from brain_assets.graph.options import walkforward_job
-from brain_assets.graph.project import Project
-from brain_assets.graph.resources import resources_from
-from brain_assets.graph.runs import dead_runs
-from brain_assets.graph.sync import SYNC_JOBS
+from brain_assets.graph.assets.tables import backtest_asset, forecasts_asset
+from brain_assets.graph.checks import with_own_checks
+from brain_assets.graph.instance import dagster_home, dead_runs, home_of, open_instance
+from brain_assets.graph.project import Project, build_resources, table_store
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.plugins import blamed, use
 from brain_assets.registry import Families
 from brain_assets.settings import Settings, read_settings
+from brain_assets.store.storage import hub_address
+
+WALKFORWARD = "walkforward"
+RUN_ORDER_TAG = "brain_assets/run_order"
+"""`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
+
+
+def walkforward_job(yearly: Sequence[dg.AssetsDefinition]) -> UnresolvedAssetJobDefinition:
+    """Define the job of every asset of a year.
+
+    If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each,
+    in the same order, completes them all; what fails for another reason fails again, in seconds.
+    """
+    return dg.define_asset_job(
+        WALKFORWARD,
+        selection=with_own_checks(yearly),
+        tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
+        description="Every asset of one year in one run: choose the year as its partition. A backfill of this job runs "
+        "its years one after the other. (One of chosen assets takes those between them too, or Dagster runs the first "
+        "alone, and says that all went well.)",
+    )
 
 
 def build_assets(years: Years, families: Families) -> list[dg.AssetsDefinition]:
@@ -50,11 +68,14 @@ def open_project(settings: Settings) -> Project:
         years = Years.of(settings, market)
     yearly = build_assets(years, settings.families)
     project = Project(settings, market, years, yearly)
+    hubs = {name: hub_address(settings, name) for name in settings.families.by_name}
     core = dg.Definitions(
         assets=yearly,
-        jobs=[walkforward_job(yearly), *SYNC_JOBS],
+        jobs=[walkforward_job(yearly)],
         sensors=[dead_runs],
-        resources=resources_from(settings, market),
+        resources=build_resources(
+            market, table_store(settings), settings.data_dir / "models", hubs, families=settings.families
+        ),
         executor=dg.in_process_executor,
     )
     added = [use(text, dg.Definitions, project) for text in settings.brought.definitions]

@@ -24,7 +24,7 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.asset_graph_view.entity_subset import EntitySubset, _ValidatedEntitySubsetValue
 from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 
-from brain_assets.graph.pools import TRAINING_POOL
+from brain_assets.graph.instance import TRAINING_POOL
 from brain_assets.graph.status import State, StatusReader
 
 _READERS: "WeakKeyDictionary[AssetGraphView, StatusReader]" = WeakKeyDictionary()

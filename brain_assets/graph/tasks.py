@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
@@ -45,23 +45,9 @@ class Event:
     roots: Sequence[tuple[str, int]] = ()  # assets with their years that failed, and thereby block it
 
 
-class Said(NamedTuple):
-    """A line of progress, and its level as `logging` counts them."""
-
-    task: Task
-    line: str
-    level: int
-
-
-class Lost(NamedTuple):
-    """A task whose worker is gone, or could not reach Dagster's record."""
-
-    task: Task
-    reason: str
-
-
-Message = Said | Lost | tuple[Task, Event]
-"""What comes of a task; an event is what it ended with."""
+Told = tuple[str, int] | Event | str
+"""What a worker tells of a task: a line of progress with its level as `logging` counts them; what it ended with; or why
+it is to be tried again, as the worker is gone, or could not reach Dagster's record."""
 
 
 @runtime_checkable
@@ -76,17 +62,10 @@ class Pool(Protocol):
         """Tell whether a task may be handed over now."""
 
     def submit(self, task: Task) -> str:
-        """Hand a task over, and name its worker as `brain_assets.graph.runs.this_process` does."""
+        """Hand a task over, and name its worker as `brain_assets.graph.instance.this_process` does."""
 
-    def wait(self) -> list[Message]:
+    def wait(self) -> list[tuple[Task, Told]]:
         """Wait until something is told, or there may be room, or `WAIT_SECONDS` are over."""
 
     def stop(self) -> list[str]:
         """End all workers at once, and name those that were in the middle of a task."""
-
-
-def message_of(task: Task, told: tuple[str, int] | Event | str) -> Message:
-    """Make a message of what a worker told: a line with its level, how the task ended, or why to try it again."""
-    if isinstance(told, tuple):
-        return Said(task, *told)
-    return Lost(task, told) if isinstance(told, str) else (task, told)

@@ -1,21 +1,27 @@
 """What a worker does: one year of an asset, or an asset without years, as a Dagster run; or one seed of a policy."""
 
+import os
+import queue
+import threading
+from multiprocessing.connection import Connection
+
 import dagster as dg
 import sqlalchemy.exc
 from dagster import AssetKey
 
 from brain_assets.errors import BrainAssetsError
-from brain_assets.graph.assets.policies import seed_training
+from brain_assets.graph.assets.models import seed_training
+from brain_assets.graph.build import WALKFORWARD, open_session
 from brain_assets.graph.checks import warnings_in
-from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
-from brain_assets.graph.options import WALKFORWARD
+from brain_assets.graph.instance import CHECKED, PROCESS_TAG, SHOWN_TAG, failure_in, show, this_process
+from brain_assets.graph.options import ModelRunConfig, SeedsConfig
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import CHECKED, PROCESS_TAG, SHOWN_TAG, failure_in, show, this_process
 from brain_assets.graph.status import metadata_in
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.policies import SeedTraining
 from brain_assets.progress import Say, overheard, report
+from brain_assets.settings import read_settings
 from brain_assets.store.names import cutoff_of_year
 
 
@@ -90,3 +96,21 @@ def _job_of(defs: dg.Definitions, task: Task) -> dg.JobDefinition:
         return defs.resolve_job_def(WALKFORWARD)
     jobs = [job for job in defs.get_repository_def().get_all_jobs() if job.has_node_named(task.asset)]
     return min(jobs, key=lambda job: job.name.startswith("__"))
+
+
+def work(descriptor: int) -> None:
+    """Do the tasks that come to a process of `brain_assets.graph.workers.ProcessPool`, while who sends them lives."""
+    connection, tasks = Connection(descriptor), queue.SimpleQueue[Task]()
+
+    def receive() -> None:
+        try:
+            while True:
+                tasks.put(connection.recv())
+        except (EOFError, OSError):
+            os._exit(1)
+
+    threading.Thread(target=receive, daemon=True).start()
+    with open_session(read_settings()) as session:
+        worker = Worker(*session)
+        while True:
+            connection.send(worker.do(tasks.get(), lambda line, level: connection.send((line, level))))

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from brain_assets.graph.instance import this_process
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import WAIT_SECONDS, Lost, Message, Pool, Task, message_of
+from brain_assets.graph.tasks import WAIT_SECONDS, Pool, Task, Told
 from brain_assets.plugins import use
 from brain_assets.settings import Settings
 
@@ -67,7 +67,7 @@ class ProcessPool:
             worker.connection.send(task)
         return worker.name
 
-    def wait(self) -> list[Message]:
+    def wait(self) -> list[tuple[Task, Told]]:
         """Wait for what workers say."""
         ready = wait([worker.connection for worker in self._workers], WAIT_SECONDS)
         speaking = [worker for worker in self._workers if worker.connection in ready]
@@ -83,7 +83,7 @@ class ProcessPool:
 
     def _start(self) -> _Worker:
         here, there = Pipe()
-        code = f"import_to_stay('brain_assets.graph.worker').work({there.fileno()})"
+        code = f"import_to_stay('brain_assets.graph.work').work({there.fileno()})"
         code = f"import sys; sys.path[:] = {sys.path!r}; from brain_assets.start import import_to_stay; {code}"
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", code],
@@ -96,7 +96,7 @@ class ProcessPool:
         self._workers.append(worker := _Worker(process, here))
         return worker
 
-    def _hear(self, worker: _Worker) -> list[Message]:
+    def _hear(self, worker: _Worker) -> list[tuple[Task, Told]]:
         task = worker.task
         try:
             told = worker.connection.recv()
@@ -104,12 +104,12 @@ class ProcessPool:
             self._workers.remove(worker)
             code = worker.end()
             ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            return [Lost(task, f"its worker process {ended}")] if task else []
+            return [(task, f"its worker process {ended}")] if task else []
         if task is None:
             return []
         if not isinstance(told, tuple):
             worker.task = None
-        return [message_of(task, told)]
+        return [(task, told)]
 
 
 def open_pool(project: Project, instance: dg.DagsterInstance, jobs: int | None = None) -> Pool:

@@ -7,12 +7,11 @@ from brain_assets.device import resolve_device
 from brain_assets.errors import EmptyResponseError, SnapshotFileError
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.configs import ModelRunConfig
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.pools import TRAINING_POOL
+from brain_assets.graph.assets.raw import fetch_year_to_date, join, recent_window
+from brain_assets.graph.instance import TRAINING_POOL
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, publish, show_epochs, snapshot_metadata
+from brain_assets.graph.options import ModelRunConfig
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
-from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.main_versions.training import CODE_VERSION, train_version, version_of
 from brain_assets.market.base import Market, MarketNote
@@ -96,9 +95,8 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
                 "held_out/weeks": scores["n_weeks"],
                 "promoted_when_made": scores["promoted"],
                 "verdict": scores["verdict"],
-                **location_metadata(
-                    storage.folder / version, publish(storage, lambda: storage.upload_version(version))
-                ),
+                "snapshot": dg.MetadataValue.path(str(storage.folder / version)),
+                **publish(storage, lambda: storage.upload_version(version)),
                 **snapshot_metadata(snapshot),
             },
             data_version=dg.DataVersion(version),

@@ -10,8 +10,8 @@ from brain_assets.cli_run import print_summary, run_years
 from brain_assets.errors import SettingsError, SnapshotError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
+from brain_assets.graph.io_managers import publish
 from brain_assets.graph.options import read_options
-from brain_assets.graph.snapshots import publish
 from brain_assets.graph.status import needs_of
 from brain_assets.graph.tasks import BAD, Task
 from brain_assets.graph.workers import open_pool

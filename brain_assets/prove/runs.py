@@ -22,7 +22,7 @@ import pandas as pd
 from brain_assets.errors import BrainAssetsError, LookAheadError, SettingsError
 from brain_assets.graph.checks import findings_of
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.graph.tasks import QUIET
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market, ScoreHeadlines, SourcedTable

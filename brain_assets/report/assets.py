@@ -11,10 +11,9 @@ import pydantic
 from brain_assets import __version__
 from brain_assets.errors import TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.io_managers import SnapshotIOManager, Snapshots, TableIOManager
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.calendar import Clock, sessions_between
@@ -76,11 +75,11 @@ def definitions(project: Project) -> dg.Definitions:
         require_extra("report", "report", "arch", "plotly")
         backtested = _backtested(config, years, table_io.store)
         doubts, snapshots = read_doubts(table_io.store, years, backtested[-1]), snapshot_io.storages
-        built = report_of(backtested, market, table_io.store, snapshots, table_io.folder("trials"))
+        built = report_of(backtested, market, table_io.store, snapshots, table_io.data_dir / "trials")
         command = settings.command(f"brain-assets report --years {backtested[0]}-{backtested[-1]}", *DECIDES_RESULTS)
         made = {"made on": f"{clock():%Y-%m-%d}", **_provenance(built, backtested[-1], snapshots), "command": command}
         page = report_page(replace(built, doubts=doubts, provenance=made))
-        path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
+        path = table_io.data_dir / "reports" / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
         context.log.info(f"report of {len(backtested)} years: {path}")
         conclusion, policies = conclude(built), policy_table(built)

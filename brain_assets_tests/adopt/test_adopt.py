@@ -13,7 +13,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from brain_assets.adopt.definitions import adopt, find_external
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.graph.runs import PROCESS_TAG, this_process
+from brain_assets.graph.instance import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.prices import PricePanel
 from brain_assets.simulator.market import SimulatorMarket

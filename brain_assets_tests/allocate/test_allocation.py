@@ -13,7 +13,7 @@ import pytest
 from brain_assets.allocate.allocation import WeekTargets, decide_week, refuse_old_models, strategies_of, until_decision
 from brain_assets.errors import AllocationError
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.ridge import RidgeConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
 from brain_assets.market.calendar import CalendarWeek, sessions_between, week_from
@@ -28,7 +28,7 @@ from brain_assets_tests.conftest import MADE_UP, TINY_PPO
 from brain_assets_tests.portfolio.toy_results import Stored, cheap_rules
 
 Sources = Mapping[str, SnapshotSource]
-FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo",)
+FORECASTERS, POLICIES = ("lstm", "ridge"), ("ppo",)
 STRATEGIES = [name for name in strategies_of(POLICIES, (*FORECASTERS, "average")) if not is_tenth(name)]
 LISTED_LATE = np.datetime64("2020-08-03")
 """One symbol has no bar before: all of 2019, and half of 2020."""
@@ -53,12 +53,12 @@ def history(panel: PricePanel) -> PricePanel:
 
 
 @pytest.fixture(scope="module")
-def sources(history: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig) -> Sources:
+def sources(history: PricePanel, tiny_lstm: LstmConfig) -> Sources:
     """Models of 2018 and 2019, hardly trained."""
     bars, cutoffs = WeeklyPanel.from_panel(history), [cutoff_of_year(year) for year in (2018, 2019)]
     made: dict[str, SnapshotSource] = {
         family: Stored(*(train_snapshot(family, history, date, config, MADE_UP) for date in cutoffs))
-        for family, config in (("lstm", tiny_lstm), ("patchtst", tiny_patchtst))
+        for family, config in (("lstm", tiny_lstm), ("ridge", RidgeConfig()))
     }
     forecasts = build_forecast_features(history, range(2016, 2020), made)
     config = PpoConfig(**TINY_PPO)
@@ -118,7 +118,7 @@ def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
     targets = decide_week(until_decision(history, week), week, [2020], sources, stored, before=before)
     assert list(targets.table.columns) == ["symbol", *STRATEGIES]
     assert targets.left_out == ()
-    average = {"average": f"lstm snapshot-{cutoff}, patchtst snapshot-{cutoff}"}
+    average = {"average": f"lstm snapshot-{cutoff}, ridge snapshot-{cutoff}"}
     assert dict(targets.sources) == dict.fromkeys((*FORECASTERS, *POLICIES), f"snapshot-{cutoff}") | average
     symbols = targets.table["symbol"].tolist()
     assert symbols == [*history.symbols[: 5 if date < str(LISTED_LATE) else 6], "cash"]
@@ -143,9 +143,9 @@ def test_forecasts_that_are_not_stored_are_made_and_say_the_same_but_for_the_las
 def test_a_week_to_come_is_averaged_as_those_before_it(history: PricePanel, sources: Sources) -> None:
     forecasters, week = {family: sources[family] for family in FORECASTERS}, week_of("2020-06-10")
     for average, cell in (
-        (["patchtst"], "patchtst snapshot-2019-12-31"),
+        (["ridge"], "ridge snapshot-2019-12-31"),
         ([], None),
-        (None, "lstm snapshot-2019-12-31, patchtst snapshot-2019-12-31"),
+        (None, "lstm snapshot-2019-12-31, ridge snapshot-2019-12-31"),
     ):
         table = build_forecast_features(history, [2020], forecasters, average=average)
         made = decided(history, week, sources, table[table["week_start"] < pd.Timestamp(week.start)])

@@ -3,24 +3,21 @@
 import datetime
 import re
 import shutil
-import socket
-import subprocess
-import sys
 
 import dagster as dg
 import pandas as pd
 import pytest
 import torch
 
-from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.backfills import (
     ASSETS,
+    REPOSITORY,
     TINY,
     YEARS,
     brain_assets,
     contents,
+    flip,
     identities,
     outcomes,
     states,
@@ -28,7 +25,7 @@ from brain_assets_tests.backfills import (
     write_config,
 )
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import RAW, PoolHere
+from brain_assets_tests.graph.worlds import RAW
 
 ALL = {(year, asset) for year in YEARS for asset in ASSETS}
 SKIPPED = "done already, skipped"
@@ -40,13 +37,6 @@ def runs(data_dir):
 
 
 # What is done, and done again
-
-
-def flip(path):
-    """Flip one bit in the middle of a file."""
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
@@ -189,61 +179,6 @@ def test_a_year_that_the_market_does_not_have(tmp_path, finished):
     assert "10 made, 0 run without change, 0 done before, 5 not done" in run.stdout
 
 
-# Runs whose process is gone
-
-
-@pytest.fixture
-def dead_process():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def test_runs_whose_process_died_are_marked_failed(dead_process):
-    from brain_assets.definitions import defs
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        job = defs.resolve_job_def("walkforward")
-        tags = {
-            "dead": f"{dead_process}@{socket.gethostname()}",
-            "alive": this_process(),
-            "elsewhere": f"{dead_process}@another-machine",
-            "not ours": None,
-        }
-        started = {
-            name: instance.create_run_for_job(
-                job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process} if process else {}
-            ).run_id
-            for name, process in tags.items()
-        }
-        finished_run = instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.SUCCESS, tags={PROCESS_TAG: f"{dead_process}@{socket.gethostname()}"}
-        ).run_id
-        assert list(Backfill(defs, instance).run([], PoolHere(defs, instance))) == []
-        found = {name: instance.get_run_by_id(run_id).status.value for name, run_id in started.items()}
-        assert found == {"dead": "FAILURE", "alive": "STARTED", "elsewhere": "STARTED", "not ours": "STARTED"}
-        assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
-
-
-@pytest.mark.slow
-def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_path):
-    config = write_config(tmp_path / "tiny.yaml")
-    data = tmp_path / "data"
-    options = ("--config", str(config))
-    early = brain_assets(data, "backfill", "2019-2020", "--assets", ",".join((*RAW, "walkforward_forecasts")), *options)
-    assert early.returncode == 0, early.stderr
-    assert set(pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]) == {"momentum"}
-    model = brain_assets(data, "backfill", "2019", "--assets", "lstm_snapshot", *options)
-    assert model.returncode == 0, model.stderr
-    shown = brain_assets(data, "status", "2019-2020", *options).stdout
-    assert "walkforward_forecasts 2020: stale: made before lstm_snapshot[2019]" in shown
-    again = brain_assets(data, "backfill", "2020", "--assets", "walkforward_forecasts", *options)
-    assert again.returncode == 0, again.stderr
-    sources = pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]
-    assert set(sources) == {"momentum", "snapshot-2019-12-31"}  # momentum: the week that straddles New Year
-    assert "stale" not in brain_assets(data, "status", "2019-2020", *options).stdout
-
-
 @pytest.mark.slow
 def test_more_seeds_than_before_are_trained_although_the_year_is_done(finished, tmp_path):
     options = ("2019", "--assets", "ppo_policy", "--config")
@@ -271,3 +206,73 @@ def test_then_assets_without_years_are_run_when_what_they_are_made_from_is_done(
     wrong = brain_assets(data, "backfill", "2019", "--then", "reports")
     assert wrong.returncode == 2
     assert re.fullmatch(r"error: --then: expected names among .*report.*, got reports; correct them\.\n", wrong.stderr)
+
+
+@pytest.mark.slow
+def test_an_edited_row_is_said_by_every_command_until_its_year_is_made_again(prices, tmp_path):
+    here, years = tmp_path / "here", ("2019-2020", "--config", str(write_config(tmp_path / "tiny.yaml")))
+
+    def say(*arguments):
+        """Run a command, which must succeed, and give what it prints."""
+        market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(here / "files"), "BRAIN_SYMBOLS": ""}
+        run = brain_assets(here / "data", *arguments, **market, BRAIN_LAST_YEAR="2020")
+        assert (run.returncode, run.stderr) == (0, "")
+        return run.stdout
+
+    def backfill(*arguments):
+        return outcomes(say("backfill", *years, *arguments))
+
+    def stale():
+        return [line for line in say("status", *years).splitlines() if "stale:" in line or "damaged:" in line]
+
+    (here / "files").mkdir(parents=True)
+    prices[prices["date"] < "2021"].to_csv(here / "files" / "prices.csv", index=False)
+    backfill()
+    here, rests = here.rename(tmp_path / "moved"), "This rests on raw_prices[2020] stale: prices.csv changed"
+    path = here / "files" / "prices.csv"
+    whole = path.read_bytes()
+    rows = pd.read_csv(path)
+    rows.loc[(rows["date"] == "2020-07-01") & (rows["symbol"] == "CCC"), "volume"] = 1000.0
+    rows.to_csv(path, index=False)
+    assert "raw_prices 2020: stale: prices.csv changed" in stale()
+    assert say("report").splitlines()[0].startswith(rests)
+    assert say("allocate", "--date", "2020-11-02").splitlines()[0].startswith(rests)
+    said = backfill("--assets", "raw_prices")
+    assert said[2019, "raw_prices"] == "done already, skipped"
+    assert "made in " in said[2020, "raw_prices"]
+    assert "(stale: prices.csv changed)" in said[2020, "raw_prices"]
+    assert not say("report", "--years", "2019").startswith("This rests")
+    assert "walkforward_forecasts[2020] stale: raw_prices[2020] changed" in say("report").splitlines()[0]
+    said = backfill()
+    assert "(stale: raw_prices[2020] changed)" in said[2020, "lstm_snapshot"]
+    assert said[2019, "lstm_snapshot"] == "done already, skipped"
+    assert stale() == []
+    assert not say("report").startswith("This rests")
+    path.write_bytes(whole)
+    assert stale() == ["raw_prices 2020: stale: prices.csv changed"]
+
+
+REAL_DATA = REPOSITORY.parent / "shared" / "data" / "real"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real bars in {REAL_DATA.name}/")
+def test_real_bars_run_through_from_2019_to_2023(tmp_path):
+    config, data = write_config(tmp_path / "tiny.yaml"), tmp_path / "data"
+    files = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(REAL_DATA), "BRAIN_SYMBOLS": "", "BRAIN_LAST_YEAR": ""}
+    run = brain_assets(data, "backfill", "2019-2023", "--config", str(config), **files)
+    assert run.returncode == 0, run.stderr
+    assert f"{5 * len(ASSETS)} made, 0 run without change, 0 done before, 0 not done" in run.stdout
+    rows = {year: pd.read_parquet(data / "forecasts" / f"{year}.parquet") for year in range(2019, 2024)}
+    bootstrap, later = rows[2019], rows[2020]
+    # DIS is known from 2019-06-13 on, a Thursday: the first week with a close before it begins on the 17th
+    assert bootstrap.loc[bootstrap["symbol"] == "DIS", "week_start"].min() == pd.Timestamp("2019-06-17")
+    # SBUX is gone after Thursday 2020-07-02, the last session of its week; it was tradable then, so the next week has a
+    # row, whose return never came to be known
+    last = later[later["symbol"] == "SBUX"].iloc[-1]
+    assert last["week_start"] == pd.Timestamp("2020-07-06")
+    assert pd.isna(last["realized"])
+    assert "SBUX" not in set(rows[2021]["symbol"])
+    weights = pd.read_parquet(data / "backtests" / "2021.parquet")["weights"]
+    assert not weights.str.contains("SBUX").any()
+    assert weights.str.contains("DIS").any()

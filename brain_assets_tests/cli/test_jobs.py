@@ -1,30 +1,39 @@
 """Several worker processes: what one makes, and what becomes of it if they are stopped, killed, or not alone."""
 
+import contextlib
 import os
+import random
 import re
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from brain_assets.graph.runs import PROCESS_TAG
+from brain_assets.graph.instance import PROCESS_TAG
 from brain_assets_tests.backfills import (
     ASSETS,
+    REPOSITORY,
     YEARS,
     Terminal,
     all_but,
     assert_nothing_half,
     await_training,
     brain_assets,
+    contents,
     files_of,
+    identities,
     in_own_process,
     long_training,
     outcomes,
     paths_in,
     screen,
+    start,
     statuses,
+    weights,
     write_config,
 )
 from brain_assets_tests.conftest import TINY
@@ -141,3 +150,95 @@ def test_a_backfill_beside_one_of_the_uis_daemon_makes_what_one_makes(finished, 
     assert files_of(data) == files_of(finished.data_dir)
     again = in_own_process(data, *COMMAND, "--config", str(finished.config))
     assert f"0 made, 0 run without change, {3 * len(ASSETS)} done before, 0 not done" in again.stdout
+
+
+POINTS = 20
+"""Of which each has its own part of what a run writes."""
+
+
+def kill_at(share, delay, data, finished):
+    """Kill a backfill once it has written its share of all paths, and some seconds more; tell whether it still ran.
+
+    Counted in what it wrote and not in seconds: how fast a machine is changes from one run to the next.
+    """
+    wanted = share * paths_in(finished.data_dir)
+    process = start(data, *COMMAND, "--config", str(finished.config))
+    while process.poll() is None and paths_in(data) < wanted:
+        time.sleep(0.005)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=delay)
+    running = process.poll() is None
+    process.kill()
+    process.wait()
+    return running
+
+
+def complete(data, finished):
+    """Run to the end, without training again what is there; every result is as if nothing had happened."""
+    before = identities(weights(data))
+    run = in_own_process(data, *COMMAND, "--config", str(finished.config))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len(outcomes(run.stdout)) == len(outcomes(finished.output))
+    after = identities(weights(data))
+    assert {name: after[name] for name in before} == before
+    assert contents(weights(data)) == contents(weights(finished.data_dir))
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+        assert instance.get_runs(filters=unfinished) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=[pytest.mark.claim] * (point % 4 > 0)) for point in range(POINTS)]
+)
+def test_killed_at_a_random_point(finished, tmp_path, point):
+    chance = random.Random(point)
+    share, delay = (point + chance.random()) / POINTS, chance.uniform(0, 0.2)
+    data = tmp_path / "data"
+    killed = kill_at(share, delay, data, finished)
+    assert killed or point >= POINTS - 2  # near the end it may be faster than we are
+    assert_nothing_half(data)
+    complete(data, finished)
+
+
+FAMILY = """
+import os, resource
+from pathlib import Path
+import torch
+from brain_assets import register
+from examples.pls_forecaster import Pls
+
+@register
+class Hungry(Pls):
+    name, label = "hungry", "Hungry"
+
+    def fit(self, *given):
+        eaten = os.environ["EATEN"]
+        if eaten:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+            bytes(2**31) if eaten == "bytes" else torch.empty(2**31, dtype=torch.uint8)
+        return super().fit(*given)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("eaten", "sentence"),
+    [
+        ("bytes", r"hungry_snapshot 2019: expected enough memory for it, got too little \(MemoryError.*\); give .*\."),
+        ("tensor", r"hungry_snapshot 2019: expected enough memory for it, got too little \(.*allocate.*\); give .*\."),
+    ],
+)
+def test_a_worker_out_of_memory_is_one_sentence(tmp_path: Path, eaten: str, sentence: str) -> None:
+    (tmp_path / "mine.py").write_text(FAMILY)
+    variables = {"BRAIN_PLUGINS": "mine", "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    command = ("backfill", "2019", "--assets", "raw_prices,hungry_snapshot", "--jobs", "2")
+    run = in_own_process(tmp_path / "data", *command, seconds=600, EATEN=eaten, **variables)
+    assert (run.returncode, "Traceback" in run.stdout + run.stderr) == (1, False), run.stdout + run.stderr
+    [said] = [line.removeprefix("error: ") for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert re.fullmatch(sentence, said), said
+    assert "1 made, 0 run without change, 0 done before, 1 not done" in run.stdout
+    assert_nothing_half(tmp_path / "data")
+    again = in_own_process(tmp_path / "data", *command, seconds=600, EATEN="", **variables)
+    assert "1 made, 0 run without change, 1 done before, 0 not done" in again.stdout, again.stdout + again.stderr

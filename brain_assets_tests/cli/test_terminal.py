@@ -10,15 +10,7 @@ from brain_assets.cli import ORDER
 from brain_assets.start import LOADING
 from brain_assets.store.tables import IDENTITY_FILE
 from brain_assets.terminal import console
-from brain_assets_tests.backfills import (
-    Finished,
-    Terminal,
-    all_but,
-    brain_assets,
-    long_training,
-    screen,
-    states,
-)
+from brain_assets_tests.backfills import Finished, Terminal, all_but, brain_assets, long_training, screen, states
 
 CURSOR_HIDDEN, CURSOR_SHOWN = "\x1b[?25l", "\x1b[?25h"
 COMMANDS = (

@@ -16,7 +16,7 @@ from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.cluster import pool
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.build import open_project
-from brain_assets.graph.runs import PROCESS_TAG, is_gone
+from brain_assets.graph.instance import PROCESS_TAG, is_gone
 from brain_assets.graph.tasks import Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.progress import Say
@@ -28,6 +28,7 @@ from brain_assets_tests.backfills import (
     all_but,
     assert_nothing_half,
     await_training,
+    brain_assets,
     files_of,
     in_own_process,
     long_training,
@@ -89,7 +90,7 @@ def test_a_worker_is_told_the_settings_whole_paths_and_no_secret(
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    failed = in_own_process(tmp_path, "backfill", "2019", "--engine", "ray", RAY_ADDRESS="127.0.0.1:9")
+    failed = brain_assets(tmp_path, "backfill", "2019", "--engine", "ray", RAY_ADDRESS="127.0.0.1:9")
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: 127.0.0.1:9: expected a Ray cluster, got: ")
     assert len(failed.stderr.splitlines()) == 1
@@ -208,19 +209,6 @@ def test_work_waits_for_a_database_that_is_restarted(
         again = in_own_process(data, "backfill", "2019", "--config", str(config), **variables)
         assert f"0 made, 0 run without change, {len(ASSETS)} done before, 0 not done" in again.stdout
     assert_nothing_half(data)
-
-
-@pytest.mark.slow
-@pytest.mark.claim
-def test_two_drivers_are_as_two_runs_on_one_disk(tmp_path: Path, cluster: Cluster) -> None:
-    config = write_config(tmp_path / "tiny.yaml")
-    command = ("backfill", "2019", "--config", str(config))
-    local = in_own_process(tmp_path / "local", *command)
-    assert local.returncode == 0, local.stdout + local.stderr
-    one, other = (start(tmp_path / "data", *command, "--engine", "ray", RAY_ADDRESS=cluster.address) for _ in range(2))
-    assert (one.wait(PATIENCE), other.wait(PATIENCE)) == (0, 0)
-    assert files_of(tmp_path / "data") == files_of(tmp_path / "local")
-    assert_nothing_half(tmp_path / "data")
 
 
 @pytest.mark.slow

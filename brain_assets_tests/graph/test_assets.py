@@ -20,15 +20,7 @@ from brain_assets import testing
 from brain_assets.errors import ConfigError, SnapshotError, TableError
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import YARDSTICKS, column_label, weekly_correlations
-from brain_assets.graph.checks import (
-    BACKTEST_CHECKS,
-    FORECAST_CHECKS,
-    FORECASTER_CHECKS,
-    POLICY_CHECKS,
-    PRICE_CHECKS,
-    SIGNAL_CHECKS,
-)
-from brain_assets.graph.runs import PROCESS_TAG
+from brain_assets.graph.instance import PROCESS_TAG
 from brain_assets.graph.status import StatusReader, metadata_in
 from brain_assets.graph.tasks import Task
 from brain_assets.graph.work import Worker
@@ -43,6 +35,7 @@ from brain_assets_tests.backfills import YEARS, shared_backfill
 from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import (
     MODELS,
+    NAMES,
     POLICY_ASSETS,
     PROJECT,
     RAW,
@@ -55,15 +48,6 @@ from brain_assets_tests.graph.worlds import (
 )
 
 MARKET = SimulatorMarket(SYMBOLS)
-CHECKS = {
-    "raw_prices": PRICE_CHECKS,
-    "raw_news_sentiment": SIGNAL_CHECKS,
-    "raw_fundamentals": SIGNAL_CHECKS,
-    **dict.fromkeys(SNAPSHOTS, FORECASTER_CHECKS),
-    "walkforward_forecasts": FORECAST_CHECKS,
-    **dict.fromkeys(POLICY_ASSETS, POLICY_CHECKS),
-    "backtest": BACKTEST_CHECKS,
-}
 BENCHMARKS = [name for name in benchmark_strategies((*FORECASTERS, "average")) if not is_tenth(name)]
 
 
@@ -128,13 +112,14 @@ def run_one(
 
 
 def test_every_check_is_made_for_every_year_and_carries_it(done: Done) -> None:
-    found = done.checked()
-    assert set(found) == {(asset, name, str(year)) for asset in CHECKS for name in CHECKS[asset] for year in YEARS}
-    for (asset, name, _), evaluation in found.items():
-        blocks = CHECKS[asset][name].blocks
-        assert (evaluation.blocking, evaluation.passed or not blocks) == (blocks, True)
+    found, declared = done.checked(), [spec for asset in YEARLY for spec in asset.check_specs]
+    assert {spec.asset_key.to_user_string() for spec in declared} == set(NAMES)
+    assert len(found) == len(declared) * len(YEARS)
+    for spec, year in itertools.product(declared, YEARS):
+        evaluation = found[spec.asset_key.to_user_string(), spec.name, str(year)]
+        assert (evaluation.blocking, evaluation.passed or not spec.blocking) == (spec.blocking, True)
         assert evaluation.description
-        assert evaluation.severity == (dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN)
+        assert evaluation.severity == (dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN)
 
 
 def test_columns_are_described_as_they_are_stored(done: Done) -> None:
@@ -343,6 +328,7 @@ def test_materializations_carry_figures_and_pictures(done: Done) -> None:
         assert list(shown).index(key) < 2
         plots = {name: value for name, value in shown.items() if isinstance(value, float)}
         assert plots == {name: round(value, 6) for name, value in plots.items()}
+    assert next(iter(done.shown("backtest", 2020))) == "equity"
     model = done.shown("lstm_snapshot", 2020)
     assert model["snapshot"].endswith("/models/lstm/snapshot-2020-12-31")
     assert 0.5 < model["validation/loss"] < 2

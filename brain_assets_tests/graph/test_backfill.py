@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.tasks import ENDS, Event, Lost, Message, Task
+from brain_assets.graph.tasks import ENDS, Event, Task, Told
 from brain_assets_tests.graph.worlds import DEFS
 
 NAMES = ("raw_prices", "raw_fundamentals", "lstm_snapshot")
@@ -28,11 +28,11 @@ class Pretending:
         self.handed.append(f"{task.asset}[{task.year}]" + (f" seed {task.seed}" if task.seed else ""))
         return "1@here"
 
-    def wait(self) -> list[Message]:
+    def wait(self) -> list[tuple[Task, Told]]:
         task = self._tasks.pop(0)
         self.deaths[task.asset] = self.deaths.get(task.asset, 0) - 1
         if self.deaths[task.asset] >= 0:
-            return [Lost(task, "its worker process was killed by signal 9")]
+            return [(task, "its worker process was killed by signal 9")]
         return [(task, Event("made", task.asset, task.year, seconds=len(task.asset)))]
 
     def stop(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What some settings stand for, side by side in one process: years, stores, run configurations."""
+"""What some settings stand for, side by side in one process: years, stores, run configurations, families of others."""
 
 import datetime
 from pathlib import Path
@@ -11,10 +11,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.test_utils import freeze_time
 
 from brain_assets.errors import SettingsError, StorageError
-from brain_assets.graph.build import open_project
-from brain_assets.graph.options import WALKFORWARD
-from brain_assets.graph.project import Project
-from brain_assets.graph.resources import resources_from, table_store
+from brain_assets.graph.build import WALKFORWARD, build_definitions, open_project
+from brain_assets.graph.project import Project, table_store
 from brain_assets.graph.years import Years
 from brain_assets.market.sample import SampleMarket
 from brain_assets.settings import read_settings
@@ -90,10 +88,10 @@ def test_each_family_goes_to_its_own_repo(tmp_path: Path, monkeypatch: pytest.Mo
     for family, repo in repos.items():
         monkeypatch.setenv(f"HF_{family.upper()}_MODEL_REPO", repo)
     settings = read_settings(data_dir=str(tmp_path), storage_backend="hf", hf_token="hf_any")
-    storages = resources_from(settings, SimulatorMarket())["snapshot_io"].storages
+    storages = build_definitions(settings).resources["snapshot_io"].storages
     assert {family: storage.repo.repo for family, storage in storages.items()} == repos
     settings = read_settings(data_dir=str(tmp_path), storage_backend="local")
-    storages = resources_from(settings, SimulatorMarket())["snapshot_io"].storages
+    storages = build_definitions(settings).resources["snapshot_io"].storages
     assert {storage.hub for storage in storages.values()} == {None}
 
 
@@ -166,3 +164,31 @@ def test_what_is_impossible_is_refused_before_a_run_begins(
         with pytest.raises(dg.DagsterInvalidConfigError):
             instance.create_run_for_job(DEFS.resolve_job_def(job), run_config=wrong)
         assert instance.get_runs_count() == 0
+
+
+PLUGINS = "examples.pls_forecaster,examples.momentum_policy"
+MADE = ("pls_snapshot", "momentum_rank_policy")
+
+
+def test_assets_follow_from_registration_and_are_of_their_own_settings_only() -> None:
+    ours, theirs = projects = open_project(read_settings()), open_project(read_settings(plugins=PLUGINS))
+    keys = [{asset.key.to_user_string() for asset in project.definitions.assets} for project in projects]
+    assert keys[1] - keys[0] == {*MADE, "pls_model"}
+    graph = theirs.definitions.resolve_asset_graph()
+    pls, policy = (graph.get(dg.AssetKey(name)) for name in MADE)
+    assert {key.to_user_string() for key in pls.parent_keys} == {"raw_prices"}  # it sees returns alone
+    assert dg.AssetKey("walkforward_forecasts") in policy.parent_keys
+    assert pls.code_version == theirs.settings.families.forecasters["pls"].code_version
+    assert str(pls.description).startswith("PLS forecaster of weekly returns")
+    assert {key.name for key in pls.check_keys} == {
+        key.name for key in graph.get(dg.AssetKey("lstm_snapshot")).check_keys
+    }
+    for project, has in ((ours, False), (theirs, True)):
+        known = project.definitions.resolve_asset_graph()
+        schema = known.get(dg.AssetKey("walkforward_forecasts")).metadata["dagster/column_schema"]
+        columns = {column.name for column in schema.columns}
+        assert ({"pls", "pls_source"} <= columns) is has
+        for name, needed in (("walkforward_forecasts", MADE[0]), ("backtest", MADE[1]), ("target_weights", MADE[0])):
+            assert (dg.AssetKey(needed) in known.get(dg.AssetKey(name)).parent_keys) is has
+        assert project.definitions.resolve_job_def("walkforward").has_node_named(MADE[0]) is has
+        assert ("pls" in (project.definitions.resources or {})["snapshot_io"].storages) is has

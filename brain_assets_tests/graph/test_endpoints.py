@@ -1,5 +1,6 @@
-"""`docs/old-endpoints.md`: each line of curl and Python, as it stands, against a running Dagster."""
+"""`docs/old-endpoints.md`: each line as it stands: against a running Dagster, or a Hub on this machine."""
 
+import datetime
 import json
 import re
 import shutil
@@ -8,25 +9,29 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import REPOSITORY, parses, shared_backfill
-from brain_assets_tests.conftest import TINY
+from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, parses
+from brain_assets_tests.conftest import FAMILIES, TINY
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
-from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, YEARLY
+from brain_assets_tests.graph.worlds import EVERY, RAW, YEARLY
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 pytestmark = pytest.mark.wings
 
 PAGE = (REPOSITORY / "docs" / "old-endpoints.md").read_text()
-[CURL], [PYTHON] = (re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) for language in ("bash", "python"))
+[CURL], [PYTHON, STORAGE] = (
+    re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) for language in ("bash", "python")
+)
 COMMANDS = {int(number): text for number, text in re.findall(r"^# (\d+):.*\n((?:(?!#).*\n)+)", CURL, re.MULTILINE)}
-PREAMBLE = "\n".join(line for line in PYTHON.splitlines() if not re.search(r"  # \d+$", line))
-CALLS = {int(number): text for text, number in re.findall(r"^(\S.*)  # (\d+)$", PYTHON, re.MULTILINE)}
+PREAMBLE, OPENED = (re.sub(r"^.*  # \d+\n", "", text, flags=re.MULTILINE) for text in (PYTHON, STORAGE))
+CALLS, METHODS = (
+    {int(number): call for call, number in re.findall(r"^(\S.*)  # (\d+)$", text, re.MULTILINE)}
+    for text in (PYTHON, STORAGE)
+)
 
 TRAINED: dict[int, tuple[set[str], set[str]]] = {
     1: ({"raw_prices", "lstm_snapshot"}, {"lstm_model"}),
@@ -44,32 +49,23 @@ def queries(command: str) -> list[str]:
     return re.findall(r"-d '(.*?)'", command, re.DOTALL)
 
 
-def test_the_table_names_every_line_commands_that_there_are_and_queries_that_dagster_knows() -> None:
+def test_the_page_names_every_line_commands_that_there_are_queries_that_dagster_knows_and_what_is_made() -> None:
     numbers = [int(number) for number in re.findall(r"\| (\d+) \|$", PAGE, re.MULTILINE)]
-    assert numbers == list(range(1, 13)) == sorted(COMMANDS)
-    assert sorted(CALLS) == [number for number in numbers if number != 7]
+    assert numbers == list(range(1, 13)) == [*COMMANDS, *list(METHODS)[1:]]
+    assert [*CALLS, *METHODS] == numbers
     commands = re.findall(r"`(brain-assets .*?)`", PAGE)
     assert len(commands) > 9
     assert [command for command in commands if not parses(command)] == []
     assert not parses("brain-assets train lstm --skip-snapshot")
     schema = create_schema().graphql_schema
     found = [query for command in COMMANDS.values() for query in queries(command)]
-    assert len(found) == CURL.count("curl -s") == 14
+    assert len(found) == CURL.count("curl -s") == 8
     assert {query: validate(schema, parse(query)) for query in found} == {query: [] for query in found}
-
-
-def test_every_line_names_what_it_makes_and_configurations_that_its_job_takes() -> None:
     for number, (yearly, alone) in TRAINED.items():
         [query] = queries(COMMANDS[number])
         assert set(re.findall(r'path: "(\w+)"', query)) == yearly | alone
         assert yearly <= {asset.key.to_user_string() for asset in YEARLY}
         assert alone <= {asset.key.to_user_string() for asset in EVERY}
-    for number in range(8, 13):
-        query = queries(COMMANDS[number])[0]
-        [job] = re.findall(r'jobName: "(\w+)"', query)
-        [op, config] = re.findall(r"runConfigData: \{ops: \{(\w+): \{config: \{(.*?)\}\}\}\}", query)[0]
-        values = json.loads("{" + re.sub(r"(\w+):", r'"\1":', config) + "}")
-        assert dg.validate_run_config(DEFS.resolve_job_def(job), {"ops": {op: {"config": values}}})
 
 
 # As it stands, against a running Dagster
@@ -161,60 +157,28 @@ def test_every_line_of_a_training_makes_what_it_says(train: Any, tmp_path: Path)
             assert [status.value for status in eval(CALLS[6], known)] == ["SUCCESS"]
 
 
-# The Hub
-
-
-def hub_variables(hub: WatchedHub) -> dict[str, str]:
-    repos = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in MODELS.values()}
-    return {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}
-
-
-def launch_by_curl(server: Server, number: int, _known: dict[str, Any]) -> list[str]:
-    answer = json.loads(run(server, re.split(r"\n(?=curl)", COMMANDS[number])[0]))["data"]["launchRun"]
-    assert answer["__typename"] == "LaunchRunSuccess", answer
-    return [answer["run"]["runId"]]
-
-
-def launch_by_python(server: Server, number: int, known: dict[str, Any]) -> list[str]:
-    return call(server, CALLS[number], known)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launch", [launch_by_curl, launch_by_python])
-def test_every_line_of_the_hub_does_what_the_method_did(
-    launch: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    data_dir = shared_backfill(tmp_path_factory).copy(tmp_path)
-    folder, known = data_dir / "models" / "lstm", {}
-    names = [f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)]
+def test_every_method_does_what_it_did(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_dir, known = finished.copy(tmp_path), {}
+    folder, names = data_dir / "models" / "lstm", [f"snapshot-{year}-12-31" for year in YEARS]
     original = {name: read_files(folder / name) for name in names}
-    with WatchedHub() as hub, serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
-        wait_for(server, launch(server, 9, known))
-        assert hub.files("user/lstm", "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
-        wait_for(server, launch(server, 11, known))
+
+    def there() -> list[str]:
+        return [name for name in names if (folder / name).exists() and read_files(folder / name) == original[name]]
+
+    with WatchedHub() as hub:
+        repos = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
+        variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "BRAIN_DATA_DIR": str(data_dir), **repos}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)  # it is read at import
+        exec(OPENED, known)
+        assert eval(METHODS[7], known) == [datetime.date(year, 12, 31) for year in YEARS]
+        eval(METHODS[9], known)
+        assert eval(METHODS[8], known) == [datetime.date(2020, 12, 31)]
+        eval(METHODS[11], known)
         assert {name: hub.files("user/lstm", name) for name in names} == original
-        shutil.rmtree(folder / "snapshot-2020-12-31")
-        shutil.rmtree(folder / "snapshot-2021-12-31")
-        wait_for(server, launch(server, 8, known))
-        listing = json.loads(run(server, re.split(r"\n(?=curl)", COMMANDS[8])[1]))
-        assert listed(listing) == {names[0]: "equal", names[1]: "on the Hub only", names[2]: "on the Hub only"}
-        wait_for(server, launch(server, 10, known))
-        assert read_files(folder / "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
-        assert not (folder / "snapshot-2021-12-31").exists()
-        wait_for(server, launch(server, 12, known))
-        assert {name: read_files(folder / name) for name in names} == original
-        assert hub.repos() == ["user/lstm"]
-
-
-def listed(answer: Any) -> dict[str, str]:
-    """Read the answer to the second line of `list_hf_snapshots`: branch -> how it stands."""
-    [entry] = answer["data"]["runsOrError"]["results"]
-    [table] = [
-        item["table"]
-        for event in entry["eventConnection"]["events"]
-        for item in event.get("metadataEntries", [])
-        if "table" in item
-    ]
-    rows = [json.loads(record) for record in table["records"]]
-    assert {row["family"] for row in rows} == {"lstm"}
-    return {row["branch"]: row["result"] for row in rows}
+        shutil.rmtree(folder)
+        eval(METHODS[10], known)
+        assert there() == [names[1]]
+        eval(METHODS[12], known)
+        assert there() == names

@@ -3,11 +3,10 @@ from urllib.parse import unquote
 
 import dagster as dg
 import numpy as np
-import pandas as pd
 import pytest
 
 from brain_assets.formatting import format_figure
-from brain_assets.graph.pictures import COLORS, MAX_CHARACTERS, as_table, chart, plotted
+from brain_assets.graph.pictures import COLORS, MAX_CHARACTERS, chart, plotted
 
 
 def svg(picture: dg.MarkdownMetadataValue) -> str:
@@ -38,12 +37,6 @@ def test_a_chart_is_short_enough_to_be_shown_without_a_click(n_lines: int) -> No
 def test_nothing_known_is_said() -> None:
     assert chart("ranks", {"a": [np.nan]}).value == "ranks: nothing is known yet"
     assert plotted({"a": 0.12345678, "b": float("nan"), "c": None}) == {"a": 0.123457}
-
-
-def test_a_table_keeps_the_order_of_its_columns() -> None:
-    table = as_table(pd.DataFrame({"z": ["1"], 2019: ["2"], "a": ["3"]}))
-    assert [column.name for column in table.schema.columns] == ["z", "2019", "a"]
-    assert table.records[0].data == {"z": "1", "2019": "2", "a": "3"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.year_to_date import fetch_year_to_date, join
+from brain_assets.graph.assets.raw import fetch_year_to_date, join
 from brain_assets.live.market import LiveMarket
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.sample import SampleMarket

@@ -16,12 +16,12 @@ import pytest
 from brain_assets import registry
 from brain_assets.adopt.definitions import find_external
 from brain_assets.automation.definitions import downstream, new_data_sensor
-from brain_assets.graph.assets.forecasters import forecaster_asset
-from brain_assets.graph.assets.forecasts import forecasts_asset
+from brain_assets.graph.assets.models import forecaster_asset
 from brain_assets.graph.assets.raw import raw_assets
+from brain_assets.graph.assets.tables import forecasts_asset
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.options import walkforward_job
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.build import walkforward_job
+from brain_assets.graph.project import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, QUIET
 from brain_assets.graph.years import Years
@@ -29,6 +29,7 @@ from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.backfills import flip
 from brain_assets_tests.graph.test_backfill import Pretending
 from brain_assets_tests.graph.worlds import RAW
 
@@ -111,12 +112,6 @@ class World:
 def write(path: Path, rows: pd.DataFrame) -> None:
     rows.to_csv(path, index=False)
     os.utime(path, (AN_HOUR_AGO, AN_HOUR_AGO))  # a tick leaves alone what may still be written
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")

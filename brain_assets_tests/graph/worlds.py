@@ -9,10 +9,9 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.graph.build import open_project
-from brain_assets.graph.project import Project
-from brain_assets.graph.resources import build_resources
-from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import QUIET, Event, Message, Task, message_of
+from brain_assets.graph.instance import this_process
+from brain_assets.graph.project import Project, build_resources
+from brain_assets.graph.tasks import QUIET, Event, Task, Told
 from brain_assets.graph.work import Worker, execute
 from brain_assets.market.base import Market, SourcedTable
 from brain_assets.plugins import Plugin
@@ -106,10 +105,10 @@ class PoolHere:
         self._task = task
         return this_process()
 
-    def wait(self) -> list[Message]:
+    def wait(self) -> list[tuple[Task, Told]]:
         assert self._task is not None
         task, self._task = self._task, None
-        return [message_of(task, self._do(task))]
+        return [(task, self._do(task))]
 
     def stop(self) -> list[str]:
         return []

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.market.base import SourcedTable
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore

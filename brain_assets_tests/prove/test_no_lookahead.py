@@ -21,7 +21,7 @@ from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit, Windows
 from brain_assets.forecasting.walkforward import MOMENTUM, YARDSTICKS
 from brain_assets.formatting import CheckResult
-from brain_assets.graph.assets import forecasters, forecasts
+from brain_assets.graph.assets import models, tables
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
 from brain_assets.market import signals, weekly
@@ -97,7 +97,7 @@ def split_otherwise(patch: pytest.MonkeyPatch, days: int, split: Callable[..., T
     """Cut the panel some days later, and split its weeks."""
     until = PricePanel.until
     patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=days)))
-    patch.setattr(forecasters, "train_snapshot", partial(training.train_snapshot, split_by=split))
+    patch.setattr(models, "train_snapshot", partial(training.train_snapshot, split_by=split))
 
 
 def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def forecasts_smoothed_in_the_asset(patch: pytest.MonkeyPatch) -> None:
         smoothed = table.groupby("symbol")["lstm"].rolling(3, center=True, min_periods=1).mean()
         return table.assign(lstm=smoothed.droplevel(0))
 
-    wrap(patch, forecasts, "build_forecast_features", centred)
+    wrap(patch, tables, "build_forecast_features", centred)
 
 
 def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
@@ -293,7 +293,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     assert result.result == GUARDED
     assert re.search(sentence, result.message)
     monkeypatch.setattr(forecaster, "check_dates", lambda *arguments: None)
-    for module, name in ((forecasters, "snapshot_verdicts"), (forecasts, "forecast_verdicts")):
+    for module, name in ((models, "snapshot_verdicts"), (tables, "forecast_verdicts")):
         monkeypatch.setattr(module, name, lambda *arguments: defaultdict(lambda: CheckResult(True, "")))
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     result = result_of(tmp_path / "unguarded", date)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.graph.resources import build_resources
+from brain_assets.graph.project import build_resources
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE, Finding, attach
 from brain_assets.portfolio.strategy import TUNING_TRIALS, record_trial
 from brain_assets.simulator.market import SimulatorMarket

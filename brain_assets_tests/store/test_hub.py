@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from brain_assets.errors import BrainAssetsError, HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
-from brain_assets.graph.snapshots import publish as publish_snapshot
+from brain_assets.graph.io_managers import publish as publish_snapshot
 from brain_assets.store.hub import HubAddress, HubStore
 from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
 from brain_assets.store.names import cutoff_of_year

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.cli_results import print_results
+from brain_assets.cli_run import print_results
 from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import PREVIOUS_BARS, chain_prices
 from brain_assets.paths import read_bytes, replace_file

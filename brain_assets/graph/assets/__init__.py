@@ -1,1 +1,1 @@
-"""The assets, one file a stage."""
+"""The assets: raw tables, models, and the tables that models make."""

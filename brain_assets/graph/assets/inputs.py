@@ -8,7 +8,6 @@ import pandas as pd
 
 from brain_assets.formatting import CheckResult
 from brain_assets.graph.checks import Checks, check_results, check_specs
-from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.years import Years
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import DAY, SCHEMAS
@@ -47,7 +46,7 @@ def yearly_table(
 
 
 def yearly_model(
-    family: Family, years: Years, description: str, run_config: ModelRunConfig, checks: Checks, **options: Any
+    family: Family, years: Years, description: str, run_config: dg.Shape, checks: Checks, **options: Any
 ) -> Declare:
     """Make the decorator of an asset that gives a model a year; `options` are those of `dagster.asset`."""
     return dg.asset(

@@ -1,26 +1,26 @@
-"""The lines that a backfill ends with: what is said of many years is said once, with its places."""
+"""The lines and tables of a backfill: what is said of many years is said once, with its places."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import pytest
 
-from brain_assets.cli_run import (
-    doubts_of,
-    event_line,
-    places_of,
-    print_summary,
-    refuse_warnings,
-    run_years,
-    skill_lines,
-)
+from brain_assets.cli_run import doubts_of, event_line, places_of, print_results, print_summary, run_years, skill_lines
+from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
+from brain_assets.forecasting.walkforward import YARDSTICKS
 from brain_assets.graph.status import State, Status
 from brain_assets.graph.tasks import Event
+from brain_assets.parquet import encode_table
+from brain_assets.registry import families_of
 from brain_assets.terminal import console
 from brain_assets_tests.backfills import brain_assets, outcomes
 from brain_assets_tests.graph.worlds import DEFS, PoolHere
 from brain_assets_tests.market.test_price_checks import between, year_of_bars
+from brain_assets_tests.report.toy_results import forecast_table
 
 NOTE = "wrong.csv: expected days, got none; correct the file."
 
@@ -125,14 +125,6 @@ def test_the_line_of_a_year_says_what_tells_most_of_it(detail: str, metadata: di
     assert line.endswith(end)
 
 
-def test_strict_counts_what_warned_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refuse_warnings([Event("made", "raw_prices", 2019)]) is False
-    warned = [Event("done", "raw_prices", year, warnings={"no_jumps": "A 4:1", "traded": "B"}) for year in (2019, 2020)]
-    assert refuse_warnings(warned) is True
-    said = "no_jumps 2, traded 2; what each found is said above."
-    assert capsys.readouterr().err == f"error: --strict: expected no check to warn, got 4: {said}\n"
-
-
 def test_a_split_in_files_is_said_by_backfill_and_status_and_fails_the_command_only_if_strict(tmp_path):
     prices = year_of_bars("AAA", "BBB")
     prices.loc[between(prices, "AAA", 0, 99), ["open", "high", "low", "close"]] *= 4
@@ -186,3 +178,63 @@ UNSKILLED = Status(State.DONE, warnings={"beats_zero": "its loss is above that o
 )
 def test_stale_damaged_and_warned_years_are_named_and_no_others(found: list[Status], line: str) -> None:
     assert doubts_of({("raw_prices", 2019 + place): status for place, status in enumerate(found)}) == line
+
+
+N_WEEKS, N_SYMBOLS = 52, 12
+
+
+def year_of_forecasts(year: int, n_bootstrap: int) -> pd.DataFrame:
+    table = forecast_table(N_WEEKS, 0.3, n_bootstrap, first=np.datetime64(f"{year}-01-06"))
+    random = np.random.default_rng(year)
+    own = {name: random.normal(size=len(table)) for name in YARDSTICKS}
+    source = table["lstm_source"].map(lambda name: name if name == "momentum" else f"lstm {name}, patchtst {name}")
+    return table.assign(average=table["lstm"] + table["patchtst"], average_source=source, **own)
+
+
+@pytest.fixture
+def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (tmp_path / "forecasts").mkdir()
+    for year, n_bootstrap in ((2019, N_WEEKS), (2020, 0), (2021, 2)):
+        (tmp_path / f"forecasts/{year}.parquet").write_bytes(encode_table(year_of_forecasts(year, n_bootstrap)))
+    monkeypatch.setattr(console, "width", 80)
+    with console.capture() as captured:
+        print_results(tmp_path, [2019, 2020, 2021, 2022], families_of())
+    return captured.get().splitlines()
+
+
+def cells(lines: list[str], year: str) -> dict[str, list[str]]:
+    rows = [re.split(" {2,}", line.strip()) for line in lines if line.strip().startswith(f"{year} ")]
+    return {row[1]: row[2:] for row in rows if row[1] != "–"}  # as in the table of portfolios, of which there are none
+
+
+def test_forecasters_stand_beside_yardsticks_within_80_columns(lines: list[str]) -> None:
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert not any("…" in line for line in lines)
+    table, found = year_of_forecasts(2020, 0), cells(lines, "2020")
+    names = ["LSTM", "PatchTST", "average", *(each.label for each in YARDSTICKS.values())]
+    assert list(found)[:2] == names[:2]
+    assert list(found)[-4:] == names[2:]
+    shape = (N_WEEKS, N_SYMBOLS)
+    wide = {name: table[name].to_numpy().reshape(shape) for name in ("lstm", "average", "reversal", "realized")}
+    for name, label in (("lstm", "LSTM"), ("average", "average"), ("reversal", "1-week reversal")):
+        skill = mean_skill(weekly_rank_correlation(wide[name], wide["realized"]))
+        expected = [f"{skill.rank_correlation:+.3f}", f"{skill.t_statistic:+.1f}", f"{skill.smallest_detectable:.3f}"]
+        assert found[label][-3:] == expected
+    assert found["LSTM"][:3] == ["–"] * 3  # there is no snapshot to tell losses of
+
+
+def test_a_year_without_models_has_yardsticks_alone_and_all_years_those_of_models(lines: list[str]) -> None:
+    first = cells(lines, "2019")
+    assert first["LSTM"] == ["–"] * 6
+    assert "average" not in first
+    assert first["4-week momentum"][0] != "–"
+    assert cells(lines, "2022")["LSTM"] == ["–"] * 6
+    tables = [year_of_forecasts(2020, 0), year_of_forecasts(2021, 2).iloc[2 * N_SYMBOLS :]]
+    for name, label in (("patchtst", "PatchTST"), ("momentum_12_1", "12-1 momentum")):
+        wide = [
+            np.concatenate([table[column].to_numpy().reshape(-1, N_SYMBOLS) for table in tables])
+            for column in (name, "realized")
+        ]
+        skill = mean_skill(weekly_rank_correlation(*wide))
+        assert cells(lines, "all")[label][0] == f"{skill.rank_correlation:+.3f}"
+        assert cells(lines, "all")[label][2] == f"{skill.smallest_detectable:.3f}"
