@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from brain_assets.errors import SettingsError
 from brain_assets.settings import read_settings
-from brain_assets.store.storage import HUB_ONLY, RESULTS, SnapshotLocalStorage, Storages, choose, compare, transfer
+from brain_assets.store.storage import HUB_ONLY, RESULTS, SnapshotLocalStorage, Storages, compare, transfer
 from brain_assets.terminal import console, read_years
 
 sync = typer.Typer(
@@ -82,9 +83,11 @@ def _colored(word: str) -> str:
 
 
 def _storages(family: str | None) -> Storages:
+    known = read_settings().families.by_name
     names = [name.strip() for name in (family or "").split(",") if name.strip()]
-    families = read_settings().families.by_name
-    return {name: SnapshotLocalStorage(name) for name in choose(families, names, "--family: expected one of")}
+    if unknown := sorted(set(names) - set(known)):
+        raise SettingsError(f"--family: expected one of {', '.join(known)}, got {', '.join(unknown)}; correct it.")
+    return {name: SnapshotLocalStorage(name) for name in known if not names or name in names}
 
 
 def _years(year: str | None) -> Sequence[int]:

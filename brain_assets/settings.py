@@ -68,9 +68,9 @@ class Settings(BaseSettings):
     """Token of the Hub; None: what `hf auth login` has stored, if anything. Never printed."""
 
     engine: str = Field("local", alias="BRAIN_ENGINE")
-    """Where steps run: in the process of their run, or each as a job of a Ray cluster."""
+    """Whose workers do years of assets: ``local``, processes of this machine, or ``ray``, those of a cluster."""
     cluster_config: Path | None = Field(None, alias="BRAIN_CLUSTER_CONFIG")
-    """YAML file that says what steps ask of the cluster; None: see `brain_assets.cluster.config.ClusterConfig`."""
+    """YAML file that says what workers ask of the cluster; None: see `brain_assets.cluster.pool.ClusterConfig`."""
 
     owners: _Names = Field((), alias="BRAIN_OWNERS")
     """Who answers for the assets, in Dagster's UI: mail addresses, or ``team:name``, separated by commas."""

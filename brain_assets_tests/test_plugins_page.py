@@ -17,8 +17,9 @@ from brain_assets.registry import families_of
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import REPOSITORY, Finished, brain_assets, contents, parses, weights
 from brain_assets_tests.conftest import FAMILIES
+from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.report.toy_results import unpacked
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.store.hubs import TOKEN
 from brain_assets_tests.test_pages import environment
 from brain_assets_tests.test_registry import forget_modules
 
@@ -64,7 +65,7 @@ def test_its_test_passes(folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.slow
 def test_its_commands_run_in_its_order(folder: Path) -> None:
-    with WatchedHub() as hub:
+    with LoopbackHub() as hub:
         repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in map(str.upper, FAMILIES)}
         repos |= {"HF_MY_PLS_MODEL_REPO": "user/my_pls", "HF_MY_MOMENTUM_MODEL_REPO": "user/my_momentum"}
         script = "\n".join(["set -e", COMMANDS[0], "export STORAGE_BACKEND=hf", *COMMANDS[1:]])

@@ -7,7 +7,8 @@ import pytest
 
 from brain_assets_tests.backfills import Finished, Terminal, assert_nothing_half, in_own_process, screen
 from brain_assets_tests.conftest import FAMILIES
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.store.hubs import TOKEN
 
 N_MOMENTS = 10
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
@@ -46,7 +47,7 @@ def test_ctrl_c_ends_each_command_at_any_moment(
     finished: Finished, tmp_path: Path, command: str, seconds: float
 ) -> None:
     data, codes = finished.copy(tmp_path), []
-    with WatchedHub() as hub:
+    with LoopbackHub() as hub:
         variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **REPOS}
         given = [*command.split(), *(["--config", str(finished.config)] if "train" in command else [])]
         for moment in range(N_MOMENTS):

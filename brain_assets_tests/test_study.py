@@ -19,7 +19,8 @@ from brain_assets.portfolio.strategy import CASH
 from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished
 from brain_assets_tests.conftest import SYMBOLS, TINY
 from brain_assets_tests.graph.worlds import HERE, NAMES
-from brain_assets_tests.store.hubs import DATE, REPO, WatchedHub, publish
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.store.hubs import DATE, REPO, publish
 
 pytestmark = pytest.mark.wings
 GIVEN: dict[str, Any] = {"market": "simulator", "symbols": SYMBOLS, "last_year": YEARS[-1], "config": TINY}
@@ -91,7 +92,7 @@ def test_a_bucket_is_read_as_a_folder_is(study: ba.Study, finished: Finished) ->
 
 def test_a_hub_repo_gives_snapshots(study: ba.Study, monkeypatch: pytest.MonkeyPatch) -> None:
     files = study.snapshot("lstm", 2019).files
-    with WatchedHub() as hub:
+    with LoopbackHub() as hub:
         publish(hub, {DATE: files})
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
         opened = ba.open(f"hf://{REPO}")

@@ -19,7 +19,6 @@ from brain_assets.errors import (
     HubError,
     MissingSnapshotError,
     RefusedSnapshotError,
-    SettingsError,
     SnapshotError,
 )
 from brain_assets.paths import DataPath, as_place, list_names, read_bytes, replace_file
@@ -310,14 +309,6 @@ class ModelCopy:
     name: str
     state: str
     detail: str = ""
-
-
-def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
-    """Give those families that are named, all if none is; an unknown one is a `SettingsError` that begins so."""
-    unknown = sorted(set(families) - set(known))
-    if unknown:
-        raise SettingsError(f"{expected} {', '.join(known)}, got {', '.join(unknown)}; correct it.")
-    return [family for family in known if not families or family in families]
 
 
 def compare(storages: Storages, years: Collection[int] = (), versions: bool = False) -> list[ModelCopy]:

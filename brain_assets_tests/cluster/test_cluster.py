@@ -213,6 +213,19 @@ def test_work_waits_for_a_database_that_is_restarted(
 
 @pytest.mark.slow
 @pytest.mark.claim
+def test_two_drivers_are_as_two_runs_on_one_disk(tmp_path: Path, cluster: Cluster) -> None:
+    config = write_config(tmp_path / "tiny.yaml")
+    command = ("backfill", "2019", "--config", str(config))
+    local = in_own_process(tmp_path / "local", *command)
+    assert local.returncode == 0, local.stdout + local.stderr
+    one, other = (start(tmp_path / "data", *command, "--engine", "ray", RAY_ADDRESS=cluster.address) for _ in range(2))
+    assert (one.wait(PATIENCE), other.wait(PATIENCE)) == (0, 0)
+    assert files_of(tmp_path / "data") == files_of(tmp_path / "local")
+    assert_nothing_half(tmp_path / "data")
+
+
+@pytest.mark.slow
+@pytest.mark.claim
 def test_stopping_the_command_stops_what_it_has_on_the_cluster(tmp_path: Path, cluster: Cluster) -> None:
     config = long_training(tmp_path)
     data = all_but(["ppo_policy", "backtest"], tmp_path / "data", config)

@@ -18,7 +18,8 @@ from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, parses
 from brain_assets_tests.conftest import FAMILIES, TINY
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import EVERY, RAW, YEARLY
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.store.hubs import TOKEN
 
 pytestmark = pytest.mark.wings
 
@@ -165,7 +166,7 @@ def test_every_method_does_what_it_did(finished: Finished, tmp_path: Path, monke
     def there() -> list[str]:
         return [name for name in names if (folder / name).exists() and read_files(folder / name) == original[name]]
 
-    with WatchedHub() as hub:
+    with LoopbackHub() as hub:
         repos = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
         variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "BRAIN_DATA_DIR": str(data_dir), **repos}
         for name, value in variables.items():

@@ -11,7 +11,7 @@ from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import TINY, Finished, brain_assets, identities, weights
 from brain_assets_tests.cli.test_sync import run
 from brain_assets_tests.conftest import FORECASTERS
-from brain_assets_tests.store.hubs import WatchedHub
+from brain_assets_tests.loopback_hub import LoopbackHub
 
 ANY = " or ".join(FORECASTERS)
 VERSION = r"v2021-12-31-[0-9a-f]{12}"
@@ -74,7 +74,7 @@ def test_models_lists_versions_with_scores_and_promote_moves_current_and_main_of
     assert [family for family, *_ in rows] == ["lstm", "lstm", "patchtst"]
     assert [current for _, current, _ in rows].count(", current") == 2
     [second] = [version for family, _, version in rows if family == "lstm" and version != first]
-    with WatchedHub() as hub:
+    with LoopbackHub() as hub:
         for version in (second, first):
             moved = run(data, "promote", "lstm", version, hub=hub)
             assert moved.returncode == 0, moved.stderr

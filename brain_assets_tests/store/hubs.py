@@ -15,7 +15,6 @@ from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import READ_TOKEN as READ_TOKEN
 from brain_assets_tests.loopback_hub import TOKEN, Files, LoopbackHub
 
-WatchedHub = LoopbackHub
 REPO = "user/lstm"
 DATE = datetime.date(2019, 12, 31)
 BRANCH = "snapshot-2019-12-31"
