@@ -1,4 +1,4 @@
-"""What a check found, and how figures are written."""
+"""What a check found, and how figures, and texts from outside, are written."""
 
 import math
 import re
