@@ -90,6 +90,7 @@ def test_a_prediction_by_hand() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 def test_a_stage_is_the_very_asset_in_a_process_of_its_own(tmp_path: Path) -> None:
     made, lstm, backtest = measure(tmp_path, 9, 5, ["lstm_snapshot", "backtest"])
     assert made.key == (SIMULATE, 9, 5)

@@ -189,7 +189,7 @@ def complete(data, finished):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "point", [pytest.param(point, marks=[pytest.mark.claim] * (point % 4 > 0)) for point in range(POINTS)]
+    "point", [pytest.param(point, marks=[pytest.mark.claim] * (point % 8 > 0)) for point in range(POINTS)]
 )
 def test_killed_at_a_random_point(finished, tmp_path, point):
     chance = random.Random(point)

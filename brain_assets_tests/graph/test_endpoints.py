@@ -144,11 +144,13 @@ def train_by_python(server: Server, number: int, assets: set[str], known: dict[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("train", [train_by_curl, train_by_python])
-def test_every_line_of_a_training_makes_what_it_says(train: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("train", "numbers"), [(train_by_curl, (1,)), (train_by_python, TRAINED)])
+def test_lines_of_a_training_make_what_they_say(train: Any, numbers: Collection[int], tmp_path: Path) -> None:
+    """Of the mutations, which differ in their assets alone, one is sent: the daemon takes minutes for each."""
     data_dir, known = tmp_path / "data", {}
     with serving(data_dir, "dagster", "dev", **SMALL) as server:
-        for number, (yearly, alone) in TRAINED.items():
+        for number in numbers:
+            yearly, alone = TRAINED[number]
             before = made(server)
             train(server, number, yearly | alone, known)
             assert {name for name, times in made(server).items() if times > before[name]} == yearly | alone
