@@ -149,7 +149,10 @@ def test_a_week_that_straddles_new_year_declares_the_older_snapshot_it_needs() -
         (WALKFORWARD, "ppo_policy", {"n_seeds": 0}, "n_seeds: expected greater than or equal to 1, got 0"),
         (WALKFORWARD, "lstm_snapshot", {"target": "foo"}, "Literal['raw', 'demeaned', 'ranked'] got foo"),
         (WALKFORWARD, "raw_news_sentiment", {"batch_size": 0}, "batch_size: expected greater than or equal to 1"),
-        ("weekly_weights", "target_weights", {"max_model_age_days": 0}, "max_model_age_days: expected greater than or"),
+        pytest.param(
+            *("weekly_weights", "target_weights", {"max_model_age_days": 0}, "max_model_age_days: expected greater"),
+            marks=pytest.mark.wings,
+        ),
         (WALKFORWARD, "ppo_policy", {"device": "gpu"}, "Value at path root:ops:ppo_policy:config:device"),
     ],
 )
@@ -170,6 +173,7 @@ PLUGINS = "examples.pls_forecaster,examples.momentum_policy"
 MADE = ("pls_snapshot", "momentum_rank_policy")
 
 
+@pytest.mark.wings
 def test_assets_follow_from_registration_and_are_of_their_own_settings_only() -> None:
     ours, theirs = projects = open_project(read_settings()), open_project(read_settings(plugins=PLUGINS))
     keys = [{asset.key.to_user_string() for asset in project.definitions.assets} for project in projects]
