@@ -291,7 +291,7 @@ def _dates(names: Collection[str]) -> list[datetime.date]:
     return sorted(filter(None, map(parse_snapshot_name, names)))
 
 
-# What `brain-assets sync`, and its jobs, transfer
+# What `brain-assets sync` transfers
 
 Storages = Mapping[str, SnapshotLocalStorage]
 
